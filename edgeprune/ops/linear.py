@@ -1,0 +1,70 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..graph import Array, Mask, Op, Value
+
+
+def affine_bias(bias: Array | None, scale: Array, shift: Array, dtype: np.dtype) -> Array:  # type: ignore[type-arg]
+    """The bias of a layer that is followed by `x * scale + shift`."""
+    start = np.zeros(len(scale)) if bias is None else bias
+    folded: Array = (start.astype(np.float64) * scale + shift).astype(dtype)
+    return folded
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Op):
+    """`x @ weight.T + bias` over the last axis, which is the channel axis. weight: [out, in]."""
+
+    weight: Array
+    bias: Array | None = None
+
+    def value(self, *ins: Value) -> Value:
+        (x,) = ins
+        if x.axis != len(x.shape) - 1 or x.channels != self.weight.shape[1]:
+            raise ValueError(f"expected {self.weight.shape[1]} channels on the last axis")
+        return x.with_channels(self.weight.shape[0])
+
+    def run(self, *arrays: Array) -> Array:
+        (x,) = arrays
+        y = x @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+    def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
+        (c,) = constants
+        varies = ((self.weight != 0) & np.isnan(c)).any(1)
+        known = self.weight.astype(np.float64) @ np.nan_to_num(c)
+        if self.bias is not None:
+            known = known + self.bias
+        return np.where(varies, np.nan, known)
+
+    def needs(self, ins: Sequence[Value], out: Mask) -> tuple[Mask, ...]:
+        return ((self.weight[out] != 0).any(0),)
+
+    def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
+        return out, live[0] | self.needs(ins, out)[0]
+
+    def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
+        bias = None if self.bias is None else self.bias[out]
+        return replace(self, weight=self.weight[out][:, live[0]], bias=bias)
+
+    def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
+        (c,) = constants
+        held = ~np.isnan(c) & (self.weight != 0).any(0)
+        if not held.any():
+            return self
+        added = self.weight[:, held].astype(np.float64) @ c[held]
+        bias = affine_bias(self.bias, np.ones(len(added)), added, self.weight.dtype)
+        return replace(self, weight=np.where(held, self.weight.dtype.type(0), self.weight), bias=bias)
+
+    def then_affine(self, scale: Array, shift: Array) -> Op | None:
+        weight = (self.weight.astype(np.float64) * scale[:, None]).astype(self.weight.dtype)
+        return replace(self, weight=weight, bias=affine_bias(self.bias, scale, shift, weight.dtype))
+
+    def multiply_adds(self, ins: Sequence[Value]) -> int:
+        return self.weight.size * ins[0].positions
