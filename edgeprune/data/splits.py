@@ -1,0 +1,144 @@
+"""One part of a data set, as batches whose order and augmentation depend on a seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import EdgepruneError
+from .preprocessing import Preprocessing
+
+
+class Split(Protocol):
+    """One part of a data set; its inputs come preprocessed, as float32."""
+
+    def __len__(self) -> int:
+        """How many examples it has."""
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once: inputs [B, *input_shape] float32 and labels [B] int64; the last batch may be smaller."""
+
+    def first(self, n: int) -> tuple[Tensor, Tensor]:
+        """The first `n` inputs and labels in their own order, fewer where there are fewer."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: its two splits and what an application must know of its inputs.
+
+    `train` is None where there is only something to evaluate on; `input_shape` has no batch axis; `classes` are names in the
+    order of the labels, empty when nobody said.
+    """
+
+    spec: str
+    train: Split | None
+    test: Split
+    input_shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class CropAndFlip:
+    """Random crops of the image padded with zeros, and random left-right flips: the usual augmentation of CIFAR."""
+
+    padding: int = 4
+    flip: bool = True
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images [B, C, H, W] cropped and flipped, each by its own draw from `generator`, same shape and dtype."""
+        count, _, height, width = images.shape
+        span = 2 * self.padding + 1
+        top = torch.randint(span, (count, 1), generator=generator)
+        left = torch.randint(span, (count, 1), generator=generator)
+        rows = top + torch.arange(height)
+        columns = torch.arange(width).expand(count, width)
+        if self.flip:
+            mirrored = torch.rand(count, 1, generator=generator) < 0.5
+            columns = torch.where(mirrored, width - 1 - columns, columns)
+        columns = left + columns
+        padded = torch.nn.functional.pad(images, [self.padding] * 4)
+        each = torch.arange(count)[:, None, None]
+        # Indices around the channel slice put channels last.
+        picked = padded[each, :, rows[:, :, None], columns[:, None, :]]
+        return picked.permute(0, 3, 1, 2).contiguous()
+
+
+class ArraySplit:
+    """A split held in memory: `pixels` [N, ...] as they were stored, normalised a batch at a time.
+
+    The inputs take `input_shape` after preprocessing: same number of elements, so (1, 28, 28) may be fed as (784,).
+    """
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        augmentation: CropAndFlip | None = None,
+    ) -> None:
+        if len(pixels) != len(labels):
+            raise EdgepruneError(f"{len(pixels)} inputs with {len(labels)} labels; each input needs its label")
+        self._pixels = pixels
+        self._labels = labels.to(torch.int64)
+        self._preprocessing = preprocessing
+        self._shape = tuple(pixels.shape[1:]) if input_shape is None else input_shape
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once: inputs [B, *input_shape] float32 and labels [B] int64; order and augmentation follow `seed`."""
+        require_batch_size(batch_size)
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self), generator=generator) if shuffle else torch.arange(len(self))
+        for chosen in torch.split(order, batch_size):
+            pixels = self._pixels[chosen]
+            if augment and self._augmentation is not None:
+                pixels = self._augmentation(pixels, generator)
+            yield self._input(pixels.to(device)), self._labels[chosen].to(device)
+
+    def first(self, n: int) -> tuple[Tensor, Tensor]:
+        """The first `n` inputs and labels in their own order, fewer where there are fewer."""
+        return self._input(self._pixels[:n]), self._labels[:n].clone()
+
+    def _input(self, pixels: Tensor) -> Tensor:
+        return self._preprocessing.apply(pixels).reshape(len(pixels), *self._shape)
+
+
+def require_batch_size(batch_size: int) -> None:
+    """EdgepruneError unless `batch_size` is a positive whole number."""
+    if batch_size < 1:
+        raise EdgepruneError(f"batch size {batch_size} is not positive; give 1 or more")
+
+
+def spread(count: int, limit: int | None) -> Tensor:
+    """`limit` indices evenly spaced over `count` (all of them for None): sets sorted by class or difficulty stay fair."""
+    if limit is None or limit >= count:
+        return torch.arange(count)
+    if limit < 1:
+        raise EdgepruneError(f"limit {limit} is not positive; give 1 or more, or none for all")
+    return torch.arange(limit) * count // limit
