@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,6 +46,9 @@ class Op:
     Masks and constants are per channel. `ins` are the values the op reads, before any removal.
     """
 
+    # Whether an input that has no live channel may be left out.
+    optional_inputs: ClassVar[bool] = False
+
     def value(self, *ins: Value) -> Value:
         """The value the op makes of its inputs. Raises ValueError when it cannot take them."""
         raise NotImplementedError
@@ -63,7 +66,10 @@ class Op:
         return tuple(np.full(v.channels, bool(out.any())) for v in ins)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
-        """(out, *live), grown by the channels that must exist as well so that the op can be kept on them."""
+        """(out, *live), grown by the channels that must exist as well so that the op can be kept on them.
+
+        About existence only: a channel may have to exist for its shape while nothing depends on what it holds.
+        """
         everything = bool(out.any()) or any(bool(m.any()) for m in live)
         return (out | everything, *(m | everything for m in live))
 
@@ -71,6 +77,10 @@ class Op:
         """The same op on the channels that survive. Only called with masks that `ties` leaves alone."""
         if not (out.all() and all(m.all() for m in live)):
             raise AssertionError(f"{type(self).__name__} was asked to lose channels and does not know how")
+        return self
+
+    def silence(self, unneeded: Mask) -> Op:
+        """The same op, holding zero on channels that nothing depends on; self when that saves nothing."""
         return self
 
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
@@ -197,9 +207,13 @@ class Graph:
 
     def astype(self, dtype: Any) -> Graph:
         """The graph with every weight in `dtype`."""
-        return Graph(
-            self.inputs, self.outputs, tuple(dataclasses.replace(n, op=n.op.astype(dtype)) for n in self.nodes)
-        )
+        return Graph(self.inputs, self.outputs, tuple(dataclasses.replace(n, op=n.op.astype(dtype)) for n in self.nodes))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the graph's numbers: float32 unless its weights say otherwise."""
+        types = [a.dtype for node in self.nodes for a in node.op.arrays.values()]
+        return np.result_type(*types) if types else np.dtype(np.float32)
 
     def ins(self, node: Node) -> tuple[Value, ...]:
         return tuple(self.values[name] for name in node.inputs)

@@ -43,7 +43,7 @@ class Add(_Binary):
         side = self._constant_side(ins, constants)
         if side is None:
             return None
-        shift = constants[side].astype(np.float32)
+        shift = constants[side]
         return Affine(np.ones_like(shift), shift, ins[0].axis), (1 - side,)
 
 
@@ -62,7 +62,5 @@ class Mul(_Binary):
         side = self._constant_side(ins, constants)
         if side is None:
             return None
-        scale = constants[side].astype(np.float32)
+        scale = constants[side]
         return Affine(scale, np.zeros_like(scale), ins[0].axis), (1 - side,)
-
-

@@ -16,9 +16,7 @@ Pads = tuple[tuple[int, int], ...]
 
 def windows(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Shape:
     """How many places a window has along each padded axis."""
-    return tuple(
-        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
-    )
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(size, kernel, stride, dilation, strict=True))
 
 
 def pad_spatial(x: Array, pads: Pads, value: float = 0.0) -> Array:
@@ -139,9 +137,7 @@ class Conv(Op):
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
         (into,) = live
-        if self.groups == 1:
-            return out, into | self.needs(ins, out)[0]
-        return balanced(self.groups, out, into | self.needs(ins, out)[0])
+        return (out, into) if self.groups == 1 else balanced(self.groups, out, into)
 
     def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
         (into,) = live
@@ -153,6 +149,16 @@ class Conv(Op):
         groups = int(members.any(1).sum())
         rows = [self.weight[o][members[g]] for o, g in zip(np.flatnonzero(out), group_of_out, strict=True)]
         return replace(self, weight=np.stack(rows), bias=bias, groups=groups)
+
+    def silence(self, unneeded: Mask) -> Op:
+        bias = self.bias
+        if not self.weight[unneeded].any() and (bias is None or not bias[unneeded].any()):
+            return self
+        zero = self.weight.dtype.type(0)
+        rows = unneeded.reshape(-1, *(1 for _ in self.weight.shape[1:]))
+        return replace(
+            self, weight=np.where(rows, zero, self.weight), bias=None if bias is None else np.where(unneeded, zero, bias)
+        )
 
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
         (c,), (carrier,) = constants, carriers
@@ -187,9 +193,7 @@ class Conv(Op):
         group_of_out = np.arange(outs) * self.groups // outs
         gone = held.reshape(self.groups, per_group)[group_of_out]
         zero = self.weight.dtype.type(0)
-        return replace(
-            self, weight=np.where(gone.reshape(*gone.shape, *(1 for _ in self.kernel)), zero, self.weight), bias=bias
-        )
+        return replace(self, weight=np.where(gone.reshape(*gone.shape, *(1 for _ in self.kernel)), zero, self.weight), bias=bias)
 
     def then_affine(self, scale: Array, shift: Array) -> Op | None:
         by_row = scale.reshape(-1, *(1 for _ in self.weight.shape[1:]))

@@ -47,11 +47,19 @@ class Linear(Op):
         return ((self.weight[out] != 0).any(0),)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
-        return out, live[0] | self.needs(ins, out)[0]
+        return out, live[0]
 
     def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
         bias = None if self.bias is None else self.bias[out]
         return replace(self, weight=self.weight[out][:, live[0]], bias=bias)
+
+    def silence(self, unneeded: Mask) -> Op:
+        bias = self.bias
+        if not self.weight[unneeded].any() and (bias is None or not bias[unneeded].any()):
+            return self
+        zero = self.weight.dtype.type(0)
+        weight = np.where(unneeded[:, None], zero, self.weight)
+        return replace(self, weight=weight, bias=None if bias is None else np.where(unneeded, zero, bias))
 
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
         (c,) = constants

@@ -32,6 +32,7 @@ class Flatten(Op):
         return (out.reshape(ins[0].channels, -1).any(1),)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
+        # A feature exists when its channel does, and a channel when any of its features does.
         into = live[0] | self.needs(ins, out)[0]
         return np.repeat(into, ins[0].positions), into
 
@@ -45,6 +46,8 @@ class Flatten(Op):
 @dataclass(frozen=True, eq=False)
 class Concat(Op):
     """The channels of every input, one after the other."""
+
+    optional_inputs = True
 
     def value(self, *ins: Value) -> Value:
         first = ins[0]

@@ -1,0 +1,62 @@
+"""torch -> Graph: the only place where PyTorch's op names meet the graph.
+
+walk.py        the walk over an exported program: arguments, constants, names, in-place ops, refusals
+layers.py      convolutions, linear, normalisation, activations, pooling
+arithmetic.py  sums and products
+moves.py       reshapes, slices, padding, concatenation
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..errors import Unsupported
+from ..graph import Graph, Value
+from . import arithmetic, layers, moves  # noqa: F401  (they fill the table)
+from .walk import BATCH, Walk
+
+log = logging.getLogger("edgeprune")
+
+
+def capture(module: nn.Module, example_inputs: Sequence[torch.Tensor] | torch.Tensor) -> Graph:
+    """The graph of `module` in eval mode.
+
+    `example_inputs`: one tensor per argument of forward, each `[batch, *shape]`; only shapes and types are read.
+    Raises Unsupported naming layer and op when the module does something the graph has no word for.
+    """
+    if isinstance(example_inputs, torch.Tensor):
+        example_inputs = (example_inputs,)
+    inputs = tuple(torch.zeros(BATCH, *x.shape[1:], dtype=x.dtype) for x in example_inputs)
+    if isinstance(module, torch.export.ExportedProgram):
+        program = module
+    else:
+        program = _export(module, inputs)
+    return capture_program(program, [tuple(x.shape[1:]) for x in inputs])
+
+
+def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
+    module = copy.deepcopy(module).cpu().eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, inputs)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Unsupported(
+            f"{type(module).__name__} cannot be exported by torch.export ({type(error).__name__}: {first[:200]}); "
+            "its forward must not depend on the values of its input"
+        ) from error
+
+
+def capture_program(program: torch.export.ExportedProgram, shapes: Sequence[tuple[int, ...]]) -> Graph:
+    """The graph of an exported program whose inputs have these shapes (without batch)."""
+    user_inputs = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    names = ["input"] if len(shapes) == 1 else user_inputs
+    values = [Value(shape) for shape in shapes]
+    return Walk(program, list(zip(names, values, strict=True))).run()

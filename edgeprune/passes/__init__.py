@@ -1,0 +1,56 @@
+"""Graph -> Graph: the same function with less.
+
+constants.py  what is constant, folded into its readers, dropped from sums
+liveness.py   what matters and what must exist; removal of the rest
+fold.py       batch norm into the layer before it; identities left out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..graph import Graph
+from .constants import absorb_constants, constants, drop_constant_terms
+from .fold import drop_identities, fold_affine
+from .liveness import live_channels, needed_channels, remove_dead_channels, silence_unneeded
+
+# Removal relies on absorption (constants that are still read count as live); the rest only gives it more to find.
+UNTIL_STABLE: tuple[Callable[[Graph], Graph], ...] = (
+    absorb_constants,
+    drop_constant_terms,
+    silence_unneeded,
+    remove_dead_channels,
+    drop_identities,
+)
+
+
+def shrink(graph: Graph, *, fold: bool = True) -> Graph:
+    """The same function with every dead channel removed; a second call changes nothing.
+
+    `fold=False` leaves batch norms where they are, for a network that will be trained on.
+    """
+    if fold:
+        graph = fold_affine(graph)
+    while True:
+        before = graph
+        for step in UNTIL_STABLE:
+            graph = step(graph)
+        if fold:
+            graph = fold_affine(graph)
+        if graph == before:
+            return graph
+
+
+__all__ = [
+    "UNTIL_STABLE",
+    "absorb_constants",
+    "constants",
+    "drop_constant_terms",
+    "drop_identities",
+    "fold_affine",
+    "live_channels",
+    "needed_channels",
+    "remove_dead_channels",
+    "shrink",
+    "silence_unneeded",
+]

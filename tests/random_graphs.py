@@ -1,0 +1,201 @@
+"""Random graphs that hold every situation removal has to get right, for hypothesis."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from edgeprune.graph import Graph, Node, Op, Value
+from edgeprune.ops import (
+    Activation,
+    AdaptiveAvgPool,
+    Add,
+    Affine,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Flatten,
+    Linear,
+    MaxPool,
+    Mean,
+    Mul,
+    Pad,
+    Select,
+    Slice,
+)
+
+KINDS = ("relu", "relu6", "sigmoid", "hard_swish", "leaky_relu", "tanh")
+
+
+class Builder:
+    """Adds nodes in running order; every choice comes from one seeded generator."""
+
+    def __init__(self, rng: np.random.Generator, dtype: type) -> None:
+        self.rng, self.dtype = rng, dtype
+        self.inputs: dict[str, Value] = {}
+        self.nodes: list[Node] = []
+        self.values: dict[str, Value] = {}
+
+    def input(self, value: Value) -> str:
+        name = "input" if not self.inputs else f"input_{len(self.inputs)}"
+        self.inputs[name] = self.values[name] = value
+        return name
+
+    def add(self, op: Op, *inputs: str) -> str:
+        name = f"{type(op).__name__.lower()}_{len(self.nodes)}"
+        self.values[name] = op.value(*(self.values[i] for i in inputs))
+        self.nodes.append(Node(name, op, inputs, source=f"layer{len(self.nodes)}"))
+        return name
+
+    def numbers(self, *shape: int) -> np.ndarray:
+        return self.rng.standard_normal(shape).astype(self.dtype)
+
+    def bias(self, n: int) -> np.ndarray | None:
+        """None, zeros, or numbers some of which are zero: dead channels then hold zero or something else."""
+        kind = self.rng.integers(4)
+        if kind == 0:
+            return None
+        bias = self.numbers(n)
+        bias[self.rng.random(n) < 0.3] = 0
+        return np.zeros_like(bias) if kind == 1 else bias
+
+    def sparse(self, *shape: int) -> np.ndarray:
+        """Weights with zeros, dead rows and dead columns; sometimes all zero."""
+        weight = self.numbers(*shape)
+        weight[self.rng.random(shape) < self.rng.choice([0.0, 0.5, 0.9])] = 0
+        weight[self.rng.random(shape[0]) < 0.35] = 0
+        weight[:, self.rng.random(shape[1]) < 0.25] = 0
+        if self.rng.random() < 0.04:
+            weight[:] = 0
+        return weight
+
+    # -- layers ----------------------------------------------------------------------------------------------------
+
+    def conv(self, x: str, out: int | None = None, keep_size: bool = False) -> str:
+        value = self.values[x]
+        channels = value.channels
+        kernel = int(self.rng.choice([1, 3, 3, 5 if min(value.shape[1:]) >= 5 else 3]))
+        if min(value.shape[1:]) < kernel:
+            kernel = 1
+        dilation = 2 if kernel == 3 and min(value.shape[1:]) >= 5 and self.rng.random() < 0.2 else 1
+        reach = dilation * (kernel - 1)
+        stride = 1 if keep_size else int(self.rng.choice([1, 1, 2]))
+        same = ((reach // 2, reach - reach // 2),) * 2
+        padding = same if keep_size or self.rng.random() < 0.7 else ((0, 0), (0, 0))
+        if not keep_size and self.rng.random() < 0.15:
+            padding = ((0, 1), (1, 0))
+        groups, out = 1, out or int(self.rng.integers(1, 7))
+        kind = self.rng.random()
+        if kind < 0.2:
+            groups, out = channels, channels if keep_size else channels * int(self.rng.choice([1, 1, 2]))
+        elif kind < 0.35 and channels % 2 == 0 and out % 2 == 0:
+            groups = 2
+        if keep_size and out % groups:
+            groups = 1
+        weight = self.sparse(out, channels // groups, kernel, kernel)
+        op = Conv(weight, self.bias(out), (stride, stride), padding, (dilation, dilation), groups)
+        return self.add(op, x)
+
+    def batch_norm(self, x: str) -> str:
+        n = self.values[x].channels
+        scale, shift = self.numbers(n), self.numbers(n)
+        scale[self.rng.random(n) < 0.15] = 0
+        shift[self.rng.random(n) < 0.3] = 0
+        return self.add(BatchNorm(scale, shift, self.numbers(n), np.abs(self.numbers(n)) + self.dtype(0.1)), x)
+
+    def activation(self, x: str) -> str:
+        kind = str(self.rng.choice(KINDS))
+        return self.add(Activation(kind, 0.1 if kind == "leaky_relu" else 0.0), x)
+
+    def pool(self, x: str) -> str:
+        size = min(self.values[x].shape[1:])
+        if size < 3:
+            return x
+        kernel = int(self.rng.choice([2, 3]))
+        pad = ((1, 1), (1, 1)) if kernel == 3 and self.rng.random() < 0.5 else ((0, 0), (0, 0))
+        ceil = bool(self.rng.random() < 0.3)
+        if self.rng.random() < 0.5:
+            return self.add(MaxPool((kernel, kernel), (2, 2), pad, (1, 1), ceil), x)
+        return self.add(AvgPool((kernel, kernel), (2, 2), pad, (1, 1), ceil, bool(self.rng.random() < 0.5)), x)
+
+    def residual(self, x: str) -> str:
+        y = self.conv(x, self.values[x].channels, keep_size=True)
+        if self.rng.random() < 0.7:
+            y = self.batch_norm(y)
+        if self.values[y] != self.values[x]:
+            return y
+        return self.add(Add(), x, y)
+
+    def gate(self, x: str) -> str:
+        """Squeeze and excite."""
+        n = self.values[x].channels
+        y = self.add(AdaptiveAvgPool((1, 1)), x)
+        y = self.add(Conv(self.sparse(2, n, 1, 1), self.bias(2)), y)
+        y = self.activation(y)
+        y = self.add(Conv(self.sparse(n, 2, 1, 1), self.bias(n)), y)
+        return self.add(Mul(), x, self.add(Activation("hard_sigmoid"), y))
+
+    def branch(self, x: str) -> str:
+        a, b = self.conv(x, keep_size=True), self.conv(x, keep_size=True)
+        if self.values[a].shape[1:] != self.values[b].shape[1:]:
+            return a
+        return self.add(Concat(), a, b, x)
+
+    def move(self, x: str) -> str:
+        """Slices, shuffles and zero channels, places cut and padded."""
+        n, kind = self.values[x].channels, self.rng.integers(4)
+        if kind == 0:
+            return self.add(Select(self.rng.permutation(n)), x)
+        if kind == 1:
+            return self.add(Select(np.concatenate([[-1], np.arange(n)[:: int(self.rng.integers(1, 3))], [-1]])), x)
+        if kind == 2 and min(self.values[x].shape[1:]) >= 3:
+            return self.add(Slice((0, 0), (None, None), (2, 2)), x)
+        return self.add(Pad(((1, 0), (0, 1))), x)
+
+    def affine(self, x: str) -> str:
+        n = self.values[x].channels
+        return self.add(Affine(self.numbers(n), self.numbers(n), self.values[x].axis), x)
+
+    def linear(self, x: str, out: int | None = None) -> str:
+        out = out or int(self.rng.integers(1, 7))
+        return self.add(Linear(self.sparse(out, self.values[x].channels), self.bias(out)), x)
+
+
+def build(seed: int, depth: int, *, convolutional: bool = True, dtype: type = np.float64) -> Graph:
+    """One random graph: a trunk of `depth` random steps, then a classifier."""
+    rng = np.random.default_rng(seed)
+    b = Builder(rng, dtype)
+    if convolutional:
+        x = b.input(Value((int(rng.integers(1, 4)), int(rng.integers(5, 9)), int(rng.integers(5, 9)))))
+        steps = [b.conv, b.conv, b.conv, b.batch_norm, b.activation, b.pool, b.residual, b.residual, b.gate, b.branch, b.move, b.affine]
+        for _ in range(depth):
+            x = steps[int(rng.integers(len(steps)))](x)
+            if b.values[x].channels > 24:
+                x = b.conv(x, 6)
+        x = b.add(Flatten(), x) if rng.random() < 0.6 else b.add(Mean(), x)
+    else:
+        x = b.input(Value((int(rng.integers(2, 9)),)))
+    for _ in range(int(rng.integers(0, 3)) if convolutional else depth):
+        y = b.linear(x)
+        if rng.random() < 0.3:
+            y = b.add(Add(), y, b.linear(x, b.values[y].channels))
+        x = b.activation(y)
+    x = b.linear(x, 4)
+    nodes = [*b.nodes[:-1], Node("output", b.nodes[-1].op, b.nodes[-1].inputs)]
+    return Graph(b.inputs, ("output",), tuple(nodes)).with_nodes(nodes)
+
+
+def random_graphs(**settings: object) -> st.SearchStrategy[Graph]:
+    """Graphs by seed and depth; hypothesis reports the smallest depth that fails, and its seed."""
+    return st.builds(
+        lambda depth, seed, conv: build(seed, depth, convolutional=conv, **settings),  # type: ignore[arg-type]
+        st.integers(1, 8),
+        st.integers(0, 2**32 - 1),
+        st.sampled_from([True, True, True, False]),
+    )
+
+
+def inputs_for(graph: Graph, batch: int = 2, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal((batch, *v.shape)).astype(graph.dtype) for v in graph.inputs.values()]
