@@ -1,0 +1,203 @@
+"""Profiles of one artifact, and of several in turns."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import EdgepruneError
+from .local import Child, interpreter
+from .records import from_plain
+from .result import Comparison, Device, Latency, Memory, Profile, Ratio
+from .runner import PATIENCE, RUNTIMES, WIDTH, median_interval
+
+# Six pairs of turns are the fewest whose smallest and largest bound the median with 95 % confidence.
+LEAST_TURNS = 6
+TURN_SECONDS = 0.05
+FRESH_PROCESSES = 3
+
+FilePath = str | os.PathLike[str]
+
+
+def profile(
+    path: FilePath,
+    *,
+    threads: int = 1,
+    runs: int = 100,
+    min_seconds: float = 1.0,
+    warmup: int = 10,
+    runtime: str | None = None,
+    python: FilePath | None = None,
+    timeout: float = 600.0,
+    seed: int = 0,
+) -> Profile:
+    """Load time, first run, latency and peak memory of a .tflite or .onnx file on this machine's CPU, in a fresh process.
+
+    At least `runs` runs over at least `min_seconds` are timed, on until the 95 % interval of the median is within 2 % of it or
+    ten times `min_seconds` have passed (`settled` says which). A run is the runtime's own: the input, random numbers by `seed`,
+    lies ready, and the output is not copied out. `runtime` is one of ai-edge-litert, tflite-runtime, onnxruntime; by default the first
+    that is installed for the file. `python` names another interpreter, which needs numpy and a runtime only. Raises
+    EdgepruneError
+    when the file cannot be run, and when it all takes longer than `timeout` seconds.
+    """
+    model = _checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
+    options = [*_options(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
+    with Child(model, options, interpreter(python), time.monotonic() + timeout) as child:
+        child.finish()
+        return _profile(model, child.answer(), seed)
+
+
+def compare(
+    paths: Sequence[FilePath],
+    *,
+    threads: int = 1,
+    runs: int = 100,
+    min_seconds: float = 1.0,
+    warmup: int = 10,
+    runtime: str | None = None,
+    python: FilePath | None = None,
+    timeout: float = 600.0,
+    seed: int = 0,
+) -> Comparison:
+    """Profiles of several files, and how many times as long as the first each of the others takes.
+
+    The files are loaded in a process each and run in short turns, A B, B A, A B, ..., so that a machine that grows slower or
+    busier does so for all of them; a ratio is the median over the pairs of turns. Three times over with fresh processes, because
+    two processes of the very same file differ by a percent or two: the bounds are the outermost of the three. The profiles are
+    those of the processes between the fastest and the slowest. The arguments are those of `profile`.
+    """
+    if len(paths) < 2:
+        raise EdgepruneError(f"a comparison takes two files or more, not {len(paths)}")
+    settings: dict[str, Any] = {"threads": threads, "runs": runs, "min_seconds": min_seconds, "warmup": warmup}
+    # A runtime that is named can be meant for some of the files only.
+    asked = [
+        runtime if runtime is not None and RUNTIMES.get(runtime, ("", "", _suffix(p)))[2] == _suffix(p) else None for p in paths
+    ]
+    models = [_checked(path, **settings, runtime=each) for path, each in zip(paths, asked, strict=True)]
+    deadline = time.monotonic() + timeout
+    trials = []
+    for _ in range(FRESH_PROCESSES):
+        with ExitStack() as stack:
+            children = []
+            for model, each in zip(models, asked, strict=True):
+                options = [*_options(threads, warmup, each, seed), "--serve"]
+                child = stack.enter_context(Child(model, options, interpreter(python), deadline))
+                child.answer()  # loaded and warm before the next one starts
+                children.append(child)
+            medians = _take_turns(children, math.ceil(runs / FRESH_PROCESSES), min_seconds / FRESH_PROCESSES)
+            trials.append((medians, [_end(model, child, seed) for model, child in zip(models, children, strict=True)]))
+    middle = [sorted((found[i] for _, found in trials), key=_median)[FRESH_PROCESSES // 2] for i in range(len(models))]
+    ratios = [_ratio(models[i], models[0], [(medians[i], medians[0]) for medians, _ in trials]) for i in range(1, len(models))]
+    return Comparison(tuple(middle), tuple(ratios))
+
+
+def _end(model: Path, child: Child, seed: int) -> Profile:
+    child.finish()
+    return _profile(model, child.answer(), seed)
+
+
+def _median(profile: Profile) -> float:
+    return profile.latency_ms.p50
+
+
+def _take_turns(children: Sequence[Child], runs: int, min_seconds: float) -> list[list[float]]:
+    """medians[child][turn], until there are enough runs and seconds and the ratios are known, or patience ends."""
+    medians: list[list[float]] = [[] for _ in children]
+    counts = [0] * len(children)
+    start = time.monotonic()
+    for turn in itertools.count():
+        order = range(len(children)) if turn % 2 == 0 else reversed(range(len(children)))
+        for i in order:
+            children[i].ask(f"run {TURN_SECONDS}")
+            said = children[i].answer()
+            medians[i].append(float(said["p50"]))
+            counts[i] += int(said["n"])
+        spent = (time.monotonic() - start) / len(children)
+        if turn + 1 < LEAST_TURNS:
+            continue
+        enough = spent >= min_seconds and min(counts) >= runs
+        if spent >= PATIENCE * min_seconds or (enough and all(_known(each, medians[0]) for each in medians[1:])):
+            break
+    return medians
+
+
+def _ratios(own: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Turn by turn, sorted."""
+    return sorted(a / b for a, b in zip(own, base, strict=True))
+
+
+def _known(own: Sequence[float], base: Sequence[float]) -> bool:
+    ratios = _ratios(own, base)
+    value = statistics.median(ratios)
+    low, high = median_interval(ratios)
+    return max(high - value, value - low) <= WIDTH * value
+
+
+def _ratio(model: Path, baseline: Path, trials: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Ratio:
+    each = [_ratios(own, base) for own, base in trials]
+    bounds = [median_interval(ratios) for ratios in each]
+    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+    together = [ratio for ratios in each for ratio in ratios]
+    return Ratio(str(model), str(baseline), statistics.median(together), low, high, len(together))
+
+
+def _suffix(path: FilePath) -> str:
+    return Path(path).suffix.lower()
+
+
+def _checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, warmup: int, runtime: str | None) -> Path:
+    model = Path(path)
+    if runtime is not None and runtime not in RUNTIMES:
+        raise EdgepruneError(f"there is no runtime {runtime!r}; there are: {', '.join(RUNTIMES)}")
+    suffixes = sorted({row[2] for row in RUNTIMES.values()})
+    if model.suffix.lower() not in suffixes:
+        raise EdgepruneError(
+            f"{model} cannot be profiled: it ends in {model.suffix!r}; a profile takes {' and '.join(suffixes)} files"
+        )
+    if runtime is not None and RUNTIMES[runtime][2] != model.suffix.lower():
+        raise EdgepruneError(f"the runtime {runtime} takes {RUNTIMES[runtime][2]} files, not {model}")
+    if not model.is_file():
+        raise EdgepruneError(f"{model} does not exist or is not a file")
+    for name, value, least in (
+        ("threads", threads, 1),
+        ("runs", runs, 1),
+        ("warmup", warmup, 0),
+        ("min_seconds", min_seconds, 0),
+    ):
+        if not (math.isfinite(value) and value >= least):
+            raise EdgepruneError(f"{name} is {value}; it must be {least} or more")
+    return model
+
+
+def _options(threads: int, warmup: int, runtime: str | None, seed: int) -> list[str]:
+    options = ["--threads", str(threads), "--warmup", str(warmup), "--seed", str(seed)]
+    return options if runtime is None else [*options, "--runtime", runtime]
+
+
+def _profile(model: Path, said: dict[str, Any], seed: int) -> Profile:
+    data = model.read_bytes()
+    return Profile(
+        path=str(model),
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        runtime=str(said["runtime"]),
+        threads=int(said["threads"]),
+        load_ms=float(said["load_ms"]),
+        first_run_ms=float(said["first_run_ms"]),
+        import_ms=float(said["import_ms"]),
+        latency_ms=from_plain(Latency, said["latency_ms"], f"profile of {model}: latency_ms"),
+        settled=bool(said["settled"]),
+        memory=None if said["memory"] is None else from_plain(Memory, said["memory"], f"profile of {model}: memory"),
+        device=from_plain(Device, said["device"], f"profile of {model}: device"),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+    )

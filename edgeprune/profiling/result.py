@@ -1,0 +1,146 @@
+"""What a measurement says. Times are in milliseconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .records import from_plain, to_plain
+from .runner import WIDTH
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one run of one input takes once warm."""
+
+    n: int
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    mean: float
+    std: float
+    min: float
+    max: float
+    p50_low: float  # the median is between these with 95 % confidence, if runs are independent
+    p50_high: float
+    drift: float  # the last third's median over the first third's, minus one
+
+    @property
+    def throughput(self) -> float:
+        """Runs per second, one after the other."""
+        return 1000 / self.mean
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of a process that holds the interpreter, numpy, the runtime and the model."""
+
+    peak_bytes: int  # the most there was while loading, at the first run and while warming up
+    before_bytes: int  # resident before loading, with the runtime imported
+    increase_bytes: int  # peak over before
+    anonymous_bytes: int  # not backed by a file: weights and work space, but neither mapped libraries nor mapped weights
+    anonymous_increase_bytes: int
+
+
+@dataclass(frozen=True)
+class Device:
+    """The machine."""
+
+    cpu: str
+    cores: int
+    usable_cores: int
+    machine: str
+    os: str
+    python: str
+    load_average: float | None  # other work at the time; null where the system does not say
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One artifact, measured in a process of its own."""
+
+    path: str
+    bytes: int
+    sha256: str
+    runtime: str
+    threads: int
+    load_ms: float
+    first_run_ms: float
+    latency_ms: Latency
+    settled: bool  # whether the median is known to within 2 %
+    memory: Memory | None  # null where the system cannot say
+    device: Device
+    date: str
+    import_ms: float
+    seed: int
+    provenance: str = "measured"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        return None if self.memory is None else self.memory.peak_bytes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes these numbers less good than they look."""
+        found = []
+        t = self.latency_ms
+        if not self.settled:
+            off = max(t.p50_high - t.p50, t.p50 - t.p50_low) / t.p50
+            found.append(f"the median is known to within {off:.1%} only (wanted {WIDTH:.0%}, {t.n:,} runs): the machine is busy")
+        if abs(t.drift) > 0.1:
+            found.append(
+                f"the last third of the runs took {1 + t.drift:.2f} times as long as the first: the clock or the load changed"
+            )
+        if self.threads > self.device.usable_cores:
+            found.append(f"{self.threads} threads on {self.device.usable_cores} usable cores")
+        if self.memory is None:
+            found.append(f"memory was not measured: {self.device.os} does not report a peak that can be reset")
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        plain: dict[str, Any] = to_plain(self)
+        plain["latency_ms"]["throughput"] = self.latency_ms.throughput
+        return plain | {"peak_memory_bytes": self.peak_memory_bytes, "warnings": list(self.warnings)}
+
+    @staticmethod
+    def from_dict(plain: Mapping[str, Any]) -> Profile:
+        """The profile that `to_dict` made `plain` of. Raises EdgepruneError naming what does not fit."""
+        rest = {name: value for name, value in plain.items() if name not in ("peak_memory_bytes", "warnings")}
+        if isinstance(rest.get("latency_ms"), Mapping):
+            rest["latency_ms"] = {name: value for name, value in rest["latency_ms"].items() if name != "throughput"}
+        return from_plain(Profile, rest, "profile")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How long a run of `path` takes, as a multiple of a run of `baseline`, measured in turns."""
+
+    path: str
+    baseline: str
+    value: float  # median over the pairs of turns
+    low: float  # the outermost 95 % bounds of that median in three sets of fresh processes
+    high: float
+    turns: int
+
+    @property
+    def speedup(self) -> float:
+        """How many times as fast."""
+        return 1 / self.value
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several artifacts measured in turns; the ratios are against the first."""
+
+    profiles: tuple[Profile, ...]
+    ratios: tuple[Ratio, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        plain: dict[str, Any] = to_plain(self)
+        return plain | {"profiles": [profile.to_dict() for profile in self.profiles]}
