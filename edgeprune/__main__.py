@@ -1,0 +1,6 @@
+"""`python -m edgeprune` is the command `edgeprune`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""What each op means agrees with PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from closeness import assert_close
+
+from edgeprune.graph import Graph, Node, Op, Value
+from edgeprune.ops import (
+    ACTIVATIONS,
+    OPS,
+    Activation,
+    AdaptiveAvgPool,
+    Add,
+    Affine,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Flatten,
+    Linear,
+    MaxPool,
+    Mean,
+    Mul,
+    Pad,
+    Select,
+    Slice,
+    Softmax,
+)
+
+rng = np.random.default_rng(0)
+
+
+def a(*shape: int) -> np.ndarray:
+    return rng.standard_normal(shape)
+
+
+def t(x: np.ndarray | None) -> torch.Tensor | None:
+    return None if x is None else torch.from_numpy(np.ascontiguousarray(x))
+
+
+W, W1, WG, WD, W3 = a(5, 3, 3, 3), a(5, 3, 3), a(6, 2, 3, 3), a(8, 1, 3, 3), a(4, 2, 2, 3, 2)
+B5, B6, B8 = a(5), a(6), a(8)
+BN = [a(4), a(4), a(4), np.abs(a(4)) + 0.1]
+LINEAR, LB = a(6, 7), a(6)
+
+# (name, op, shapes of the inputs, the same in torch)
+CASES: list[tuple[str, Op, list[tuple[int, ...]], Callable[..., torch.Tensor]]] = [
+    ("linear", Linear(LINEAR, LB), [(7,)], lambda x: F.linear(x, t(LINEAR), t(LB))),
+    ("linear on sequences", Linear(LINEAR), [(4, 7)], lambda x: F.linear(x, t(LINEAR))),
+    ("conv", Conv(W, B5), [(3, 7, 8)], lambda x: F.conv2d(x, t(W), t(B5))),
+    (
+        "conv strided, padded, dilated",
+        Conv(W, B5, (2, 1), ((2, 2), (1, 1)), (2, 1)),
+        [(3, 9, 8)],
+        lambda x: F.conv2d(x, t(W), t(B5), (2, 1), (2, 1), (2, 1)),
+    ),
+    (
+        "conv with one-sided padding",
+        Conv(W, None, (2, 2), ((0, 1), (1, 0))),
+        [(3, 8, 8)],
+        lambda x: F.conv2d(F.pad(x, (1, 0, 0, 1)), t(W), None, 2),
+    ),
+    (
+        "grouped conv",
+        Conv(WG, B6, (1, 1), ((1, 1),) * 2, (1, 1), 3),
+        [(6, 5, 5)],
+        lambda x: F.conv2d(x, t(WG), t(B6), 1, 1, 1, 3),
+    ),
+    (
+        "depthwise conv, two outputs a channel",
+        Conv(WD, B8, (2, 2), ((1, 1),) * 2, (1, 1), 4),
+        [(4, 7, 7)],
+        lambda x: F.conv2d(x, t(WD), t(B8), 2, 1, 1, 4),
+    ),
+    ("conv1d", Conv(W1, B5, (2,), ((1, 1),), (1,)), [(3, 9)], lambda x: F.conv1d(x, t(W1), t(B5), 2, 1)),
+    (
+        "conv3d",
+        Conv(W3, None, (1, 2, 1), ((1, 1), (0, 0), (1, 1)), (1, 1, 1)),
+        [(2, 4, 6, 5)],
+        lambda x: F.conv3d(x, t(W3), None, (1, 2, 1), (1, 0, 1)),
+    ),
+    ("batch norm", BatchNorm(*BN), [(4, 3, 3)], lambda x: F.batch_norm(x, t(BN[2]), t(BN[3]), t(BN[0]), t(BN[1]))),
+    ("affine", Affine(BN[0], BN[1]), [(4, 3, 3)], lambda x: x * t(BN[0]).view(4, 1, 1) + t(BN[1]).view(4, 1, 1)),
+    ("affine on sequences", Affine(BN[0], BN[1], 1), [(3, 4)], lambda x: x * t(BN[0]) + t(BN[1])),
+    ("add", Add(), [(3, 4, 4), (3, 4, 4)], torch.add),
+    ("add, one side stretched", Add(), [(3, 4, 4), (3, 1, 1)], torch.add),
+    ("mul, one side stretched", Mul(), [(3, 4, 4), (3, 1, 1)], torch.mul),
+    ("max pool", MaxPool((3, 3), (2, 2), ((1, 1),) * 2, (1, 1)), [(2, 7, 8)], lambda x: F.max_pool2d(x, 3, 2, 1)),
+    (
+        "max pool, ceil_mode",
+        MaxPool((3, 3), (2, 2), ((0, 0),) * 2, (1, 1), True),
+        [(2, 8, 6)],
+        lambda x: F.max_pool2d(x, 3, 2, 0, 1, True),
+    ),
+    ("max pool, dilated", MaxPool((2, 2), (1, 1), ((0, 0),) * 2, (2, 2)), [(2, 6, 6)], lambda x: F.max_pool2d(x, 2, 1, 0, 2)),
+    *(
+        (
+            f"average pool, ceil_mode={ceil}, count_padding={count}",
+            AvgPool((3, 2), (2, 2), ((1, 1), (1, 1)), (1, 1), ceil, count),
+            [(2, 8, 7)],
+            lambda x, ceil=ceil, count=count: F.avg_pool2d(x, (3, 2), 2, 1, ceil, count),
+        )
+        for ceil in (False, True)
+        for count in (False, True)
+    ),
+    ("adaptive average pool", AdaptiveAvgPool((3, 2)), [(2, 7, 5)], lambda x: F.adaptive_avg_pool2d(x, (3, 2))),
+    (
+        "adaptive average pool to more places",
+        AdaptiveAvgPool((7, None)),
+        [(2, 3, 5)],
+        lambda x: F.adaptive_avg_pool2d(x, (7, None)),
+    ),
+    ("mean", Mean(), [(3, 4, 5)], lambda x: x.mean((2, 3))),
+    ("flatten", Flatten(), [(3, 2, 2)], lambda x: x.flatten(1)),
+    ("concat", Concat(), [(3, 2, 2), (1, 2, 2)], lambda x, y: torch.cat([x, y], 1)),
+    ("select", Select(np.array([2, -1, 0, 0])), [(3, 2, 2)], lambda x: torch.stack([x[:, 2], 0 * x[:, 0], x[:, 0], x[:, 0]], 1)),
+    ("slice", Slice((1, 0), (None, 4), (2, 1)), [(3, 5, 5)], lambda x: x[:, :, 1::2, :4]),
+    ("pad", Pad(((1, 0), (0, 2)), 1.25), [(3, 2, 2)], lambda x: F.pad(x, (0, 2, 1, 0), value=1.25)),
+    ("softmax", Softmax(0), [(5,)], lambda x: x.softmax(1)),
+    ("log softmax", Softmax(0, log=True), [(5,)], lambda x: x.log_softmax(1)),
+]
+
+IN_TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu": F.relu, "relu6": F.relu6, "clip": lambda x: x.clamp(-0.5, 0.7), "leaky_relu": lambda x: F.leaky_relu(x, -0.5),
+    "elu": lambda x: F.elu(x, -0.5), "sigmoid": torch.sigmoid, "hard_sigmoid": F.hardsigmoid, "tanh": torch.tanh, "silu": F.silu,
+    "hard_swish": F.hardswish, "mish": F.mish, "softplus": F.softplus, "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "abs": torch.abs, "neg": torch.neg, "exp": torch.exp,
+    "sqrt": lambda x: torch.sqrt(x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "shapes", "in_torch"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_an_op_means_what_it_means_in_torch(op: Op, shapes: list[tuple[int, ...]], in_torch: Callable[..., torch.Tensor]) -> None:
+    arrays = [a(2, *s) for s in shapes]
+    result = op.run(*arrays)
+    assert (
+        result.shape[1:]
+        == op.value(*(Value(s, len(s) - 1 if getattr(op, "axis", 0) == 1 or isinstance(op, Linear) else 0) for s in shapes)).shape
+    )
+    assert_close(in_torch(*map(t, arrays)).numpy(), result, 1e-12)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_an_activation_means_what_it_means_in_torch(kind: str) -> None:
+    x = np.linspace(-9, 9, 200).reshape(2, 100)
+    x = np.abs(x) if kind == "sqrt" else x
+    assert_close(IN_TORCH[kind](torch.from_numpy(x)).numpy(), Activation(kind, -0.5, 0.7).run(x), 1e-12)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_an_activation_keeps_the_type_of_its_input(kind: str) -> None:
+    assert Activation(kind, 0.1, 0.7).run(np.ones((1, 2), np.float32)).dtype == np.float32
+
+
+def test_every_op_has_a_case() -> None:
+    covered = {type(c[1]) for c in CASES} | {Activation}
+    assert covered == set(OPS)
+
+
+@pytest.mark.parametrize(("op", "shapes"), [(c[1], c[2]) for c in CASES], ids=[c[0] for c in CASES])
+def test_a_constant_channel_holds_that_constant_everywhere(op: Op, shapes: list[tuple[int, ...]]) -> None:
+    """What `constant` says of some constant and some varying channels is what running the op shows."""
+    values = [Value(s, len(s) - 1 if getattr(op, "axis", 0) == 1 or isinstance(op, Linear) else 0) for s in shapes]
+    local = np.random.default_rng(7)
+    seen = 0
+    for _ in range(20):
+        held = [np.where(local.random(v.channels) < 0.6, local.choice([0.0, 1.25, -0.5], v.channels), np.nan) for v in values]
+        arrays = []
+        for v, c in zip(values, held, strict=True):
+            x = local.standard_normal((2, *v.shape))
+            line = c.reshape([-1 if i == v.axis + 1 else 1 for i in range(len(v.shape) + 1)])
+            arrays.append(np.where(np.isnan(line), x, line))
+        out = op.value(*values)
+        said = op.constant(values, *held)
+        by_channel = np.moveaxis(op.run(*arrays), out.axis + 1, 0).reshape(out.channels, -1)
+        for channel in np.flatnonzero(~np.isnan(said)):
+            seen += 1
+            assert np.allclose(by_channel[channel], said[channel], rtol=1e-12, atol=1e-12)
+    assert seen or isinstance(op, Softmax | Linear | Conv), "the op never found a constant"
+
+
+def test_a_graph_refuses_inputs_of_another_shape() -> None:
+    graph = Graph({"input": Value((3, 4, 4))}, ("output",), (Node("output", Flatten(), ("input",)),))
+    with pytest.raises(ValueError, match=r"input 'input' is \[batch, 3, 4, 4\], not \(1, 3, 5, 5\)"):
+        graph.run(a(1, 3, 5, 5))
+
+
+def test_a_graph_out_of_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="'b' reads 'a' before anything makes it"):
+        Graph({"input": Value((3,))}, ("b",), (Node("b", Activation("relu"), ("a",)),))
