@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .capture import capture
+    from .capturing import capture
     from .checkpoint import load, save_checkpoint
     from .commands import verify
     from .compress import compress, export
@@ -32,7 +32,7 @@ _HOMES = {
     "CheckFailed": "errors",
     "EdgepruneError": "errors",
     "Graph": "graph",
-    "capture": "capture",
+    "capture": "capturing",
     "compress": "compress",
     "export": "compress",
     "load": "checkpoint",

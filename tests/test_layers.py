@@ -28,14 +28,14 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"graph", "sparse", "formats", "verify", "profiling"},
     "inspection": {"graph", "ops", "passes", "sparse", "formats", "report"},
     "vision": set(),
-    "capture": {"graph", "ops"},
+    "capturing": {"graph", "ops"},
     "models": {"vision"},
     "data": {"vision", "models"},
     "checkpoint": {"vision", "models", "data"},
     "pruning": {"vision", "data"},
 }
 TOP = {"__init__", "__main__", "cli", "compress", "commands"}
-TORCH_SIDE = {"vision", "capture", "models", "data", "checkpoint", "pruning", *TOP}
+TORCH_SIDE = {"vision", "capturing", "models", "data", "checkpoint", "pruning", *TOP}
 
 
 def part_of(path: Path) -> str:

@@ -97,7 +97,7 @@ class Walk:
         where = source_of(node) or "the model's own forward"
         return Unsupported(
             f"{where}: {node.target} has no meaning in the graph here: {why}. "
-            "Rewrite the layer with a supported op, or teach edgeprune/capture this one"
+            "Rewrite the layer with a supported op, or teach edgeprune/capturing this one"
         )
 
     def array(self, tensor: torch.Tensor | None) -> Array | None:
