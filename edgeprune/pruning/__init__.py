@@ -1,0 +1,250 @@
+"""Choosing which weights stay, and retraining those: everything about pruning that needs torch.
+
+pruned = prune(module, 1024, data=data)      # pruned.module, pruned.masks, pruned.accuracy_after
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import EdgepruneError
+from .alive import Unholdable, all_alive, check_holds, top
+from .criteria import CRITERIA, Context, Criterion
+from .defaults import Plan, choose
+from .flow import Probe
+from .masks import Masks, prunable
+from .progress import Progress, Round
+from .run import STATE_FILE, Run, digest
+from .schedules import SCHEDULES, Schedule
+from .training import Place, Recipe, evaluate, recalibrate, train
+
+__all__ = [
+    "CRITERIA",
+    "RETRAIN",
+    "SCHEDULES",
+    "Context",
+    "Criterion",
+    "Masks",
+    "Place",
+    "Plan",
+    "Probe",
+    "Progress",
+    "Pruned",
+    "Recipe",
+    "Round",
+    "Schedule",
+    "Unholdable",
+    "all_alive",
+    "choose",
+    "evaluate",
+    "prunable",
+    "prune",
+    "recalibrate",
+    "top",
+    "train",
+]
+
+log = logging.getLogger("edgeprune")
+
+RETRAIN = ("lr-rewind", "fine-tune", "weight-rewind", "none")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned network in eval mode on the CPU, its masks, and how it came about.
+
+    `kept`, `alive` and `total` count prunable weights that the network's output depends on; accuracies are fractions of the test part,
+    None without data.
+    """
+
+    module: nn.Module
+    masks: Masks
+    kept: int
+    alive: int
+    total: int
+    accuracy_before: float | None
+    accuracy_after: float | None
+    rounds: list[Round]
+
+
+def prune(
+    module: nn.Module,
+    ratio: float,
+    *,
+    data: Any = None,
+    example_inputs: Sequence[Any] | None = None,
+    criterion: str | Criterion = "magnitude",
+    schedule: str | Schedule | None = None,
+    retrain: str = "lr-rewind",
+    aap: bool = True,
+    rounds: int | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    precision: str = "32-true",
+    work_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+) -> Pruned:
+    """Keeps floor(N / ratio) of the N prunable weights of a copy of `module`, all of them alive, and retrains it.
+
+    With `data` (a Data; its `train` part may be None) the cut is iterative with learning-rate rewinding; without, it is one cut by a
+    criterion that needs no data, and nothing is retrained. `example_inputs` are one call's arguments (batch of one), taken from
+    the data where not given. `rounds`, `epochs` (per round), `lr` and `batch_size` are chosen from the ratio and the data where not
+    given. `masks` are those of an already pruned network: what they mask stays masked, and the ratio still counts from N.
+    `aap=False` keeps the best weights whether they are alive or not.
+
+    With `work_dir` the state after each round is saved there, and `resume=True` goes on from it: the result is that of an uninterrupted
+    run. Raises EdgepruneError for a ratio the network cannot hold (naming one that works), for unknown names, and for a state that
+    was made with other arguments.
+    """
+    ratio = _checked_ratio(ratio)
+    if retrain not in RETRAIN:
+        raise EdgepruneError(f"retrain={retrain!r} is not known; choose one of {', '.join(RETRAIN)}")
+    trains = data is not None and data.train is not None
+    criterion_name, criterion = _named("criterion", criterion, CRITERIA)
+    schedule_name, schedule = _named(
+        "schedule", schedule or ("iterative" if trains and retrain != "none" else "one-shot"), SCHEDULES
+    )
+    if schedule is SCHEDULES["iterative"] and not trains:
+        raise EdgepruneError(
+            "the iterative schedule retrains between its cuts and needs training data; give data, or schedule='one-shot'"
+        )
+    module = copy.deepcopy(module).cpu().eval()
+    probe = Probe(module, _example(example_inputs, data))
+    current = _starting_masks(probe, masks)
+    current.apply(module)
+    budget = math.floor(probe.total / ratio)
+    n_train = len(data.train) if trains else 0
+    plan = choose(
+        ratio * current.kept / probe.total,
+        probe.total,
+        n_train,
+        batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),
+        one_shot=schedule is SCHEDULES["one-shot"],
+        rounds=rounds,
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        retrain=retrain,
+    )
+    place = Place(device, precision)
+    run = Run(
+        module=module,
+        probe=probe,
+        masks=current,
+        budget=budget,
+        plan=plan,
+        criterion=criterion,
+        data=data,
+        retrain=retrain,
+        aap=aap,
+        place=place,
+        seed=seed,
+        progress=progress or Progress(),
+        first_kept=current.kept,
+        given={name: value.clone() for name, value in module.state_dict().items()},
+        state_path=Path(work_dir) / STATE_FILE if work_dir is not None else None,
+    )
+    run.fingerprint = {
+        "ratio": ratio,
+        "criterion": criterion_name,
+        "schedule": schedule_name,
+        "retrain": retrain,
+        "aap": aap,
+        "rounds": plan.rounds,
+        "recipe": str(asdict(plan.recipe)),
+        "last recipe": str(asdict(plan.last)),
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "weights": digest(run.given),
+        "masks": digest(current),
+        "data": None if data is None else f"{data.spec} ({n_train} + {len(data.test)} samples)",
+    }
+    resumed = resume and run.restore()
+    if not resumed:
+        run.progress.phase("checking that the network can hold the budget")
+        if budget > current.kept:
+            raise Unholdable(
+                f"ratio {ratio:g} keeps {budget:,} of {probe.total:,} weights, but the checkpoint has only {current.kept:,} left; "
+                f"a ratio above {probe.total / max(1, current.kept):.4g} prunes further"
+            )
+        check_holds(probe, run.scores(), budget, current, alive=aap)
+        if data is not None:
+            run.accuracy_before = evaluate(module, data.test, place=place)
+    schedule(run)
+    module.eval()
+    last = run.records[-1]
+    return Pruned(
+        module=module,
+        masks=run.masks,
+        kept=last.kept,
+        alive=last.alive,
+        total=last.total,
+        accuracy_before=run.accuracy_before,
+        accuracy_after=last.accuracy,
+        rounds=run.records,
+    )
+
+
+def _checked_ratio(ratio: float) -> float:
+    try:
+        number = float(ratio)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number <= 1:
+        hint = (
+            f"; did you mean {1 / (1 - number):g} (keep {1 - number:g} of the weights)?"
+            if 0 < number < 1
+            else ""
+        )
+        raise EdgepruneError(
+            f"ratio={ratio} is not a compression ratio; give a number above 1, for example 16{hint}"
+        )
+    return number
+
+
+def _named(what: str, choice: Any, table: Mapping[str, Callable[..., Any]]) -> tuple[str, Any]:
+    if callable(choice):
+        return getattr(choice, "__name__", repr(choice)), choice
+    if choice not in table:
+        raise EdgepruneError(f"{what}={choice!r} is not known; choose one of {', '.join(table)}")
+    return choice, table[choice]
+
+
+def _example(example_inputs: Sequence[Any] | None, data: Any) -> tuple[Any, ...]:
+    if example_inputs is not None:
+        return tuple(example_inputs)
+    if data is None:
+        raise EdgepruneError("without data the shape of the input is not known; give example_inputs")
+    return (torch.zeros(1, *data.input_shape),)
+
+
+def _starting_masks(probe: Probe, masks: Mapping[str, Tensor] | None) -> Masks:
+    current = probe.full()
+    for name, mask in (masks or {}).items():
+        if name in current:
+            if mask.shape != current[name].shape:
+                raise EdgepruneError(
+                    f"the mask of {name} has shape {tuple(mask.shape)}, the weight {tuple(current[name].shape)}"
+                )
+            current[name] = mask.detach().cpu().bool()
+        else:
+            log.warning(
+                "the mask of %s is ignored: the network's output does not depend on such a weight", name
+            )
+    return current

@@ -1,0 +1,225 @@
+"""Which connections carry signal: the structural probe over a network's exported graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..errors import EdgepruneError, Unsupported
+from .masks import Masks, prunable
+from .neutral import PLAIN, Call, Edges, Signal, meaning
+from .semiring import Counting, Semiring, Widest
+
+
+class Probe:
+    """Follows signals through `module`; `example_inputs` are one call's arguments (their values do not matter).
+
+    A connection carries signal (is alive) when it lies on a path from an input to an output all of whose weights are kept.
+    `names` are the prunable weights that the exported graph applies to a signal, with their shapes in `shapes`; layers
+    that only training uses, or that only make constants, are not among them. The module is neither changed nor kept in step:
+    only shapes and constants are read, so one probe serves a whole pruning run.
+    Raises Unsupported, naming layer and operation, where the graph does something this probe does not know.
+    """
+
+    def __init__(self, module: nn.Module, example_inputs: Sequence[Any]) -> None:
+        self._program = _exported(module, tuple(example_inputs))
+        weights = prunable(module)
+        name_of = {id(weight): name for name, weight in weights.items()}
+        signature = self._program.graph_signature
+        self._sources: dict[str, Any] = {}
+        self._learned: set[str] = set()
+        for spec in signature.input_specs:
+            name = spec.arg.name
+            if spec.target is None:
+                continue
+            value = _looked_up(module, self._program, spec.target)
+            if id(value) in name_of:
+                self._sources[name] = Edges(name_of[id(value)], value.detach(), value.detach())
+            else:
+                self._sources[name] = value.detach().cpu().clone() if isinstance(value, Tensor) else value
+                if isinstance(value, nn.Parameter):
+                    self._learned.add(name)
+        self._inputs = [value for value in pytree.tree_leaves(example_inputs)]
+        self._constants: dict[str, Any] = {}
+        self._used: set[str] = set()
+        every = {name: torch.ones(weight.shape) for name, weight in weights.items()}
+        with torch.no_grad():
+            self._outputs_of(self._walk(Counting(), every, first=True))
+        self.names = [name for name in weights if name in self._used]
+        self.shapes = {name: weights[name].shape for name in self.names}
+        if not self.names:
+            raise EdgepruneError(
+                "the network has no convolution or linear weight between its input and its output"
+            )
+
+    @property
+    def total(self) -> int:
+        """How many weights could be pruned."""
+        return sum(shape.numel() for shape in self.shapes.values())
+
+    def full(self) -> Masks:
+        """Masks that keep every weight."""
+        return Masks({name: torch.ones(shape, dtype=torch.bool) for name, shape in self.shapes.items()})
+
+    def gradient(self, masks: Mapping[str, Tensor], outputs: Tensor | None = None) -> dict[str, Tensor]:
+        """Per weight, positive exactly where it carries signal, or would if a masked one alone were brought back.
+
+        `outputs` (bool, one per output) asks for the signal into these outputs only.
+        """
+        leaves = self._leaves({name: masks[name].float() for name in self.names})
+        reached = self._outputs_of(self._walk(Counting(), leaves))
+        wanted = reached if outputs is None else reached[outputs]
+        wanted.sum().backward()  # type: ignore[no-untyped-call]
+        return {name: _gradient_of(leaf) for name, leaf in leaves.items()}
+
+    def alive(self, masks: Mapping[str, Tensor]) -> Masks:
+        """The kept weights that carry signal."""
+        return Masks({name: masks[name] & (g > 0.5) for name, g in self.gradient(masks).items()})
+
+    def outputs_reached(self, masks: Mapping[str, Tensor]) -> Tensor:
+        """Per output (class, channel) whether any path from the input arrives; bool."""
+        with torch.no_grad():
+            return (
+                self._outputs_of(self._walk(Counting(), {name: masks[name].float() for name in self.names}))
+                > 0
+            )
+
+    def widest_paths(self, ranks: Mapping[str, Tensor]) -> tuple[Masks, Tensor]:
+        """(the weights on one best path into each output, the rank of the weakest weight on each path).
+
+        `ranks` is positive, larger for better weights, and zero for weights that may not be used. An output whose number is
+        zero has no such path.
+        """
+        leaves = self._leaves({name: ranks[name].float() for name in self.names})
+        widths = self._outputs_of(self._walk(Widest(), leaves))
+        widths[(widths > 0) & widths.isfinite()].sum().backward()  # type: ignore[no-untyped-call]
+        return Masks({name: _gradient_of(leaf) > 0 for name, leaf in leaves.items()}), widths.detach()
+
+    def _leaves(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.detach().clone().requires_grad_() for name, value in values.items()}
+
+    def _outputs_of(self, values: list[Any]) -> Tensor:
+        """One number per output: the channels of every returned signal, whatever their places."""
+        rows = []
+        for value in values:
+            if isinstance(value, Signal):
+                x = value.value
+                axis = (
+                    1 if x.dim() not in (1, 3) else -1
+                )  # maps are [batch, channel, ...], sequences [batch, place, channel]
+                x = x.movedim(axis, 0).reshape(x.shape[axis], -1)
+                rows.append(x.max(1).values)
+        if not rows:
+            raise EdgepruneError("no output of the network depends on its input")
+        return torch.cat(rows)
+
+    def _walk(self, semiring: Semiring, weights: Mapping[str, Tensor], first: bool = False) -> list[Any]:
+        values: dict[str, Any] = {}
+        inputs = iter(self._inputs)
+        for node in self._program.graph.nodes:
+            if node.op == "placeholder":
+                values[node.name] = self._entering(node.name, semiring, weights, inputs)
+            elif node.op == "output":
+                return [
+                    values[n.name] if isinstance(n, torch.fx.Node) else n
+                    for n in pytree.tree_leaves(node.args[0])
+                ]
+            elif node.name in self._constants:
+                values[node.name] = self._constants[node.name]
+            else:
+                values[node.name] = self._step(node, semiring, values, first)
+        raise AssertionError("an exported graph ends with its output")
+
+    def _entering(self, name: str, semiring: Semiring, weights: Mapping[str, Tensor], inputs: Any) -> Any:
+        if name not in self._sources:
+            given = next(inputs)
+            return Signal(torch.full(given.shape, semiring.source)) if isinstance(given, Tensor) else given
+        source = self._sources[name]
+        if isinstance(source, Edges):
+            return (
+                Edges(source.name, weights[source.name], source.parameter)
+                if source.name in weights
+                else source.parameter
+            )
+        return source
+
+    def _step(self, node: torch.fx.Node, semiring: Semiring, values: dict[str, Any], first: bool) -> Any:
+        args, kwargs = (torch.fx.node.map_arg(a, lambda n: values[n.name]) for a in (node.args, node.kwargs))
+        leaves = pytree.tree_leaves((args, kwargs), is_leaf=lambda v: isinstance(v, (Signal, Edges)))
+        if node.target in PLAIN:
+            return PLAIN[node.target](*args)
+        live = [leaf for leaf in leaves if isinstance(leaf, Signal)]
+        learned = any(n.name in self._learned for n in node.all_input_nodes)
+        if not live and not any(isinstance(leaf, Edges) for leaf in leaves):
+            value = node.target(*args, **kwargs)  # type: ignore[operator]
+            if learned:
+                self._learned.add(node.name)
+            if first:
+                self._constants[node.name] = value
+            return value
+        schema = getattr(node.target, "_schema", None)
+        means = meaning(schema.name) if schema is not None else None
+        if means is None and live:
+            raise Unsupported(
+                f"{_layer(node)}: how a signal passes {node.target} is not known; teach it in edgeprune/pruning/neutral.py"
+            )
+        if not live and (means is None or means.__name__ != "_moved"):
+            # Weights that meet only constants make a constant: a table, not a connection.
+            real = pytree.tree_map_only(
+                Edges, lambda e: e.parameter, (args, kwargs), is_leaf=lambda v: isinstance(v, Edges)
+            )
+            self._learned.add(node.name)
+            value = node.target(*real[0], **real[1])  # type: ignore[operator]
+            if first:
+                self._constants[node.name] = value
+            return value
+        if live:
+            self._used.update(leaf.name for leaf in leaves if isinstance(leaf, Edges))
+        bound = dict(zip((a.name for a in schema.arguments), args, strict=False))
+        call_args = {a.name: bound.get(a.name, kwargs.get(a.name, a.default_value)) for a in schema.arguments}
+        positions = [a.name for a in schema.arguments if not a.kwarg_only]
+        value = means(Call(node.target, call_args, positions, semiring, learned, _layer(node)))
+        if schema.name.endswith("_") and node.args and isinstance(node.args[0], torch.fx.Node):
+            values[node.args[0].name] = (
+                value  # changed in place: later readers of the old name see the new value
+            )
+        return value
+
+
+def _gradient_of(leaf: Tensor) -> Tensor:
+    return leaf.grad if leaf.grad is not None else torch.zeros_like(leaf)
+
+
+def _layer(node: torch.fx.Node) -> str:
+    """The user's layer that a node comes from."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return (stack[-1][0] if stack else "") or node.name
+
+
+def _exported(module: nn.Module, example_inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
+    was_training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        return torch.export.export(module, example_inputs, strict=False)
+    except EdgepruneError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise Unsupported(
+            f"torch.export cannot follow the network's forward: {reason[0]}; make its control flow static"
+        ) from error
+    finally:
+        for part in was_training:
+            part.training = True
+
+
+def _looked_up(module: nn.Module, program: torch.export.ExportedProgram, target: str) -> Any:
+    path, _, name = target.rpartition(".")
+    try:
+        return getattr(module.get_submodule(path), name)
+    except AttributeError:
+        return program.state_dict[target] if target in program.state_dict else program.constants[target]

@@ -1,0 +1,429 @@
+"""What each ATen operation does to a signal: one table for every walk through an exported graph.
+
+A network is followed in its neutral form (the structural probe of all-alive pruning, Kim, Shim and Lee 2021; the same
+network as in SynFlow, Tanaka et al. 2020, with masks for weights): biases are left out, activations and normalisations pass
+their input on, a maximum becomes a sum. So nothing cancels, nothing is clipped, and a channel is zero only where nothing arrives.
+An operation missing in the table is refused by name.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import EdgepruneError
+from .semiring import Conv, Semiring
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A value that depends on the network's input. An open one lets a factor through even where nothing reaches it."""
+
+    value: Tensor
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Edges:
+    """A prunable weight: what the walk puts in its place, and the parameter itself for constant arithmetic."""
+
+    name: str
+    value: Tensor
+    parameter: Tensor
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node of the graph with its arguments, by the names of the operator's schema."""
+
+    target: Any
+    args: dict[str, Any]
+    positions: Sequence[str]
+    semiring: Semiring
+    learned: bool  # a constant among the arguments comes from parameters
+    layer: str
+
+    def on(self, **values: Any) -> Any:
+        """The operation itself, with these arguments in place of the recorded ones and signals as plain tensors."""
+        args = {key: _plain(value) for key, value in {**self.args, **values}.items()}
+        in_order = [args.pop(key) for key in self.positions]
+        return self.target(*in_order, **args)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Signal, Edges)):
+        return value.value
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+Meaning = Callable[[Call], Any]
+TABLE: dict[str, Meaning] = {}
+
+
+def meaning(name: str) -> Meaning | None:
+    """What the operator of this schema name means; an in-place one means the same as its twin."""
+    name = name.removeprefix("aten::")
+    return TABLE.get(name) or TABLE.get(name.removesuffix("_"))
+
+
+def _means(*names: str) -> Callable[[Meaning], Meaning]:
+    def add(function: Meaning) -> Meaning:
+        TABLE.update(dict.fromkeys(names, function))
+        return function
+
+    return add
+
+
+def _first(call: Call) -> Any:
+    return next(iter(call.args.values()))
+
+
+# ---- values passed on -----------------------------------------------------------------------------------------------
+
+
+@_means(
+    "relu", "relu6", "hardtanh", "hardswish", "silu", "gelu", "mish", "elu", "selu", "celu", "leaky_relu", "prelu", "rrelu",
+    "tanh", "softsign", "hardshrink", "softshrink", "tanhshrink", "abs", "neg", "square", "sqrt", "pow", "clamp", "clamp_max",
+    "dropout", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "batch_norm", "layer_norm", "group_norm",
+    "instance_norm", "rms_norm", "local_response_norm", "clone", "contiguous", "alias", "detach", "to", "_to_copy", "type_as",
+    "float", "lift_fresh_copy", "log_softmax", "round", "floor", "sign", "nan_to_num",
+)  # fmt: skip
+def _same(call: Call) -> Any:
+    return _first(call)
+
+
+@_means(
+    "sigmoid",
+    "hardsigmoid",
+    "softmax",
+    "softplus",
+    "exp",
+    "clamp_min",
+    "rsqrt",
+    "reciprocal",
+    "cos",
+    "logsigmoid",
+)
+def _never_closed(call: Call) -> Signal:
+    return Signal(_first(call).value, open=True)
+
+
+@_means(
+    "view", "reshape", "flatten", "unflatten", "permute", "transpose", "t", "swapaxes", "movedim", "unsqueeze", "squeeze", "expand",
+    "expand_as", "repeat", "select", "slice", "narrow", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "roll",
+    "flip", "index", "index_select", "repeat_interleave", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "unfold", "im2col",
+    "view_as", "reshape_as", "rot90", "tile", "numpy_T", "mT", "_unsafe_view", "native_channel_shuffle", "upsample_nearest1d",
+    "upsample_nearest2d", "upsample_nearest3d", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
+)  # fmt: skip
+def _moved(call: Call) -> Any:
+    first = _first(call)
+    if str(call.target).startswith("aten.view"):
+        # The walk's values may lie in memory otherwise than the network's.
+        call = replace(
+            call, target=torch.ops.aten.reshape.default, args={"self": first, "shape": call.args["size"]}
+        )
+        call = replace(call, positions=["self", "shape"])
+
+    def wrapped(value: Any, parameter: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            parameters = parameter if parameter is not None else [None] * len(value)
+            return [wrapped(v, p) for v, p in zip(value, parameters, strict=True)]
+        return (
+            replace(first, value=value) if isinstance(first, Signal) else Edges(first.name, value, parameter)
+        )
+
+    if isinstance(first, Edges):
+        return wrapped(call.on(), call.on(**{call.positions[0]: first.parameter}))
+    if not isinstance(first, Signal):
+        raise EdgepruneError(
+            f"{call.layer}: {call.target} reads a constant at places that depend on the input"
+        )
+    return wrapped(call.on(), None)
+
+
+@_means("pad", "constant_pad_nd")
+def _padded(call: Call) -> Signal:
+    # The value of the border is a constant like a bias: no signal.
+    value = call.on(value=0.0) if call.args.get("value") else call.on()
+    return replace(_first(call), value=value)
+
+
+@_means("cat", "concat", "stack")
+def _joined_in_a_row(call: Call) -> Signal:
+    parts = call.args["tensors"]
+    like = next(part.value for part in parts if isinstance(part, Signal))
+    values = [p.value if isinstance(p, Signal) else like.new_zeros(p.shape) for p in parts]
+    return Signal(call.on(tensors=values), open=all(isinstance(p, Signal) and p.open for p in parts))
+
+
+@_means(
+    "upsample_bilinear2d",
+    "upsample_bicubic2d",
+    "upsample_linear1d",
+    "_upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa",
+)
+def _resized(call: Call) -> Signal:
+    x = call.args["self" if "self" in call.args else "input"].value
+    shape = call.on().shape
+    return Signal(F.interpolate(x, size=shape[2:], mode="nearest"))
+
+
+# ---- values brought together ----------------------------------------------------------------------------------------
+
+
+def _two(call: Call) -> tuple[Any, Any]:
+    values = list(call.args.values())
+    return values[0], values[1]
+
+
+def _stretched(signal: Signal, other: Any) -> Signal:
+    if isinstance(other, Tensor):
+        shape = torch.broadcast_shapes(signal.value.shape, other.shape)
+        return replace(signal, value=signal.value.expand(shape))
+    return signal
+
+
+@_means("add", "sub", "rsub", "maximum", "minimum", "fmod", "remainder", "atan2", "masked_fill")
+def _sum(call: Call) -> Signal:
+    a, b = _two(call)
+    if isinstance(a, Signal) and isinstance(b, Signal):
+        return Signal(call.semiring.join(a.value, b.value), open=a.open and b.open)
+    return _stretched(a, b) if isinstance(a, Signal) else _stretched(b, a)
+
+
+@_means("where")
+def _chosen(call: Call) -> Signal:
+    parts = [v for v in call.args.values() if isinstance(v, Signal)]
+    shape = torch.broadcast_shapes(
+        *(_plain(v).shape for v in call.args.values() if isinstance(_plain(v), Tensor))
+    )
+    value = parts[0].value.expand(shape)
+    for part in parts[1:]:
+        value = call.semiring.join(value, part.value.expand(shape))
+    return Signal(value)
+
+
+@_means("mul", "multiply")
+def _product(call: Call) -> Signal:
+    a, b = _two(call)
+    if isinstance(a, Signal) and isinstance(b, Signal):
+        return _both(call, a, b)
+    signal, constant = (a, b) if isinstance(a, Signal) else (b, a)
+    if call.learned or not isinstance(constant, Tensor):
+        # A learned scale may be zero now and not after training; the scalar 0 is nobody's scale.
+        return _stretched(signal, constant)
+    return replace(signal, value=_stretched(signal, constant).value * (constant != 0).to(signal.value.dtype))
+
+
+@_means("div", "true_divide")
+def _quotient(call: Call) -> Signal:
+    a, b = _two(call)
+    if not isinstance(b, Signal):
+        return _stretched(a, b)
+    b = replace(b, open=True)  # a divisor is never zero
+    return _both(call, a, b) if isinstance(a, Signal) else _stretched(b, a)
+
+
+def _both(call: Call, a: Signal, b: Signal) -> Signal:
+    if a.open and b.open:
+        return Signal(call.semiring.join(*torch.broadcast_tensors(a.value, b.value)), open=True)
+    left = call.semiring.open(a.value) if a.open else a.value
+    right = call.semiring.open(b.value) if b.open else b.value
+    return Signal(call.semiring.both(*torch.broadcast_tensors(left, right)))
+
+
+@_means("matmul", "bmm", "einsum", "mm")
+def _contraction(call: Call) -> Signal:
+    equation = call.args.get("equation")
+    a, b = call.args["tensors"] if equation else _two(call)
+    if isinstance(b, Edges) and not equation and isinstance(a, Signal):
+        return Signal(call.semiring.layer(lambda x, w: F.linear(x, w), None, a.value, b.value.t()))
+    if not (isinstance(a, Signal) and isinstance(b, Signal)):
+        if isinstance(a, Edges) or isinstance(b, Edges):
+            raise EdgepruneError(
+                f"{call.layer}: a weight enters {call.target} in a form not known; use a linear layer"
+            )
+        fixed = [v if isinstance(v, Signal) else (v != 0).float() for v in (a, b)]
+        a, b = (v if isinstance(v, Signal) else Signal(v) for v in fixed)
+
+    def run(left: Tensor, right: Tensor) -> Tensor:
+        value = torch.einsum(equation, left, right) if equation else torch.matmul(left, right)
+        return value
+
+    opened = "a" if a.open else "b" if b.open else ""
+    if equation:
+        return Signal(_einsum(call, equation, run, a, b, opened))
+    return Signal(call.semiring.contract(run, a.value, b.value, opened))
+
+
+def _einsum(
+    call: Call, equation: str, run: Callable[[Tensor, Tensor], Tensor], a: Signal, b: Signal, opened: str
+) -> Tensor:
+    """An einsum as a batched matrix product, so that every semiring knows it."""
+    left, rest = equation.replace(" ", "").split(",")
+    right, out = rest.split("->")
+    batch = [c for c in out if c in left and c in right]
+    summed = [c for c in left if c in right and c not in out]
+    mine, yours = [c for c in left if c not in right], [c for c in right if c not in left]
+    size = {
+        c: n
+        for letters, v in ((left, a.value), (right, b.value))
+        for c, n in zip(letters, v.shape, strict=True)
+    }
+    if (
+        len({*left}) != len(left)
+        or len({*right}) != len(right)
+        or sorted(out) != sorted(batch + mine + yours)
+    ):
+        raise EdgepruneError(f"{call.layer}: einsum {equation} is not a batched matrix product")
+
+    def folded(value: Tensor, letters: str, rows: list[str], columns: list[str]) -> Tensor:
+        ordered = value.permute([letters.index(c) for c in (*batch, *rows, *columns)])
+        return ordered.reshape([size[c] for c in batch] + [_volume(size, rows), _volume(size, columns)])
+
+    value = call.semiring.contract(
+        torch.matmul, folded(a.value, left, mine, summed), folded(b.value, right, summed, yours), opened
+    )
+    value = value.reshape([size[c] for c in (*batch, *mine, *yours)])
+    return value.permute([(*batch, *mine, *yours).index(c) for c in out])
+
+
+def _volume(size: dict[str, int], letters: list[str]) -> int:
+    volume = 1
+    for letter in letters:
+        volume *= size[letter]
+    return volume
+
+
+@_means("scaled_dot_product_attention")
+def _attention(call: Call) -> Signal:
+    q, k, v, mask = (call.args[key] for key in ("query", "key", "value", "attn_mask"))
+    if isinstance(mask, Signal) or not all(isinstance(x, Signal) for x in (q, k, v)):
+        raise EdgepruneError(
+            f"{call.layer}: attention whose mask is computed, or whose factors are constant, is not known here"
+        )
+    allowed = None
+    if call.args["is_causal"]:
+        allowed = torch.ones(q.value.shape[-2], k.value.shape[-2]).tril()
+    elif mask is not None:
+        allowed = (mask if mask.dtype == torch.bool else mask > -torch.inf).float()
+    return Signal(call.semiring.attend(q.value, k.value, v.value, allowed))
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+
+
+def _edges(call: Call, weight: Any) -> Tensor:
+    if isinstance(weight, Signal):
+        raise EdgepruneError(f"{call.layer}: its weight is computed from the input, which is not known here")
+    return weight.value if isinstance(weight, Edges) else (weight != 0).float()
+
+
+@_means("linear")
+def _linear(call: Call) -> Signal:
+    x = call.args["input"]
+    return Signal(call.semiring.layer(F.linear, None, x.value, _edges(call, call.args["weight"])))
+
+
+@_means("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _convolution(call: Call) -> Signal:
+    args, edges = call.args, _edges(call, call.args["weight"])
+    x = args["input"].value
+    n = edges.dim() - 2
+
+    def each(value: Any) -> tuple[int, ...]:
+        value = list(value) if isinstance(value, (list, tuple)) else [value]
+        return tuple(value * n if len(value) == 1 else value)
+
+    dilation, transposed = each(args["dilation"]), "output_padding" in args
+    if args["padding"] == "same":
+        reach = [d * (k - 1) for d, k in zip(dilation, edges.shape[2:], strict=True)]
+        padding = tuple((r // 2, r - r // 2) for r in reach)
+    else:
+        padding = tuple((p, p) for p in each(0 if args["padding"] == "valid" else args["padding"]))
+    if transposed:
+        padding = tuple(
+            (p, q - more) for (p, q), more in zip(padding, each(args["output_padding"]), strict=True)
+        )
+    conv = Conv(each(args["stride"]), padding, dilation, args["groups"], transposed)
+    return Signal(call.semiring.layer(lambda x, w: call.on(input=x, weight=w, bias=None), conv, x, edges))
+
+
+@_means("embedding")
+def _embedding(call: Call) -> Signal:
+    ids, weight = call.args["indices"].value, _plain(call.args["weight"])
+    return Signal(torch.full((*ids.shape, weight.shape[1]), call.semiring.source))
+
+
+# ---- places brought together ----------------------------------------------------------------------------------------
+
+
+@_means("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+def _pool(call: Call) -> Signal:
+    x, args = _first(call), call.args
+    n = int(str(call.target).split("pool")[1][0])
+    kernel, padding = args["kernel_size"], args["padding"]
+    stride = args["stride"] or kernel
+    largest = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
+    average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
+    dilation = args.get("dilation", 1)
+    if any(d != 1 for d in (dilation if isinstance(dilation, (list, tuple)) else [dilation])):
+        raise EdgepruneError(f"{call.layer}: a dilated maximum pool is not known here")
+
+    def mean(value: Tensor) -> Tensor:
+        return average(value, kernel, stride, padding, args["ceil_mode"])
+
+    def most(value: Tensor) -> Tensor:
+        return largest(value, kernel, stride, padding, ceil_mode=args["ceil_mode"])
+
+    return Signal(call.semiring.pool(mean, most, x.value))
+
+
+@_means(*(f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
+def _adaptive_pool(call: Call) -> Any:
+    n = int(str(call.target).split("pool")[1][0])
+    size = call.args["output_size"]
+    largest = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[n - 1]
+    average = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[n - 1]
+    value = call.semiring.pool(lambda x: average(x, size), lambda x: largest(x, size), _first(call).value)
+    return [Signal(value), None] if "max" in str(call.target) else Signal(value)
+
+
+@_means("mean", "sum", "amax", "amin", "logsumexp", "linalg_vector_norm", "norm", "var", "std")
+def _reduced(call: Call) -> Signal:
+    value = _first(call).value
+    dims = call.args.get("dim")
+    dims = list(range(value.dim())) if dims is None or dims == [] else dims
+    dims = [dims] if isinstance(dims, int) else dims
+    return Signal(call.semiring.reduce(value, dims, bool(call.args.get("keepdim", False))))
+
+
+@_means("max", "min")
+def _extreme(call: Call) -> Any:
+    if "dim" not in call.args:
+        return _sum(call) if "other" in call.args else _reduced(call)
+    return [_reduced(call), None]
+
+
+@_means(
+    "new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like", "new_empty", "empty_like"
+)
+def _fresh(call: Call) -> Tensor:
+    value = call.on()
+    assert isinstance(value, Tensor)
+    return value.clone()
+
+
+@_means("_assert_tensor_metadata", "_assert_async", "sym_size", "sym_numel", "_assert_scalar")
+def _nothing(call: Call) -> None:
+    return None
+
+
+PLAIN = {operator.getitem: lambda values, index: values[index]}

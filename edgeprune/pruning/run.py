@@ -1,0 +1,183 @@
+"""One pruning run as a schedule sees it: cut, retrain, close the round; saved after every round."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import EdgepruneError
+from ..files import write_atomic
+from .alive import all_alive, top
+from .criteria import Context, Criterion
+from .defaults import Plan
+from .flow import Probe
+from .masks import Masks
+from .progress import Progress, Round
+from .training import Place, Recipe, derived_seed, evaluate, recalibrate, snapshot, train
+
+STATE_FILE = "pruning-state.pt"
+STATE_VERSION = 1
+
+
+@dataclass
+class Run:
+    """Everything a schedule needs. `module` and `masks` change from round to round; `budget` is where the last one ends."""
+
+    module: nn.Module
+    probe: Probe
+    masks: Masks
+    budget: int
+    plan: Plan
+    criterion: Criterion
+    data: Any
+    retrain: str
+    aap: bool
+    place: Place
+    seed: int
+    progress: Progress
+    first_kept: int  # weights before the first cut
+    given: dict[str, Tensor]  # the state before the first cut: where weight rewinding goes back to
+    records: list[Round] = field(default_factory=list)
+    accuracy_before: float | None = None
+    state_path: Path | None = None
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    _started: float = 0.0
+
+    @property
+    def trains(self) -> bool:
+        return self.data is not None and self.data.train is not None and self.retrain != "none"
+
+    def scores(self) -> dict[str, Tensor]:
+        """The criterion's opinion of the network as it is now."""
+        train_part = self.data.train if self.data is not None else None
+        seed = derived_seed(self.seed, len(self.records), 0)
+        return self.criterion(
+            self.module, Context(self.masks, train_part, device=self.place.device, seed=seed)
+        )
+
+    def cut(self, budget: int, rounds: int) -> None:
+        """Keeps `budget` of the weights that are not masked yet."""
+        self._started = time.perf_counter()
+        self.progress.round_started(len(self.records) + 1, rounds, budget)
+        self.progress.phase(f"choosing {budget:,} weights")
+        choose = all_alive if self.aap else top
+        self.masks = choose(self.probe, self.scores(), budget, eligible=self.masks)
+        self.masks.apply(self.module)
+
+    def rewind_weights(self) -> None:
+        """Every parameter and statistic as it was given, under the present masks."""
+        self.module.load_state_dict(self.given)
+        self.masks.apply(self.module)
+
+    def recalibrate(self) -> None:
+        """Batch norms measured anew on the cut network."""
+        if self.data is not None and self.data.train is not None:
+            self.progress.phase("measuring batch norms anew")
+            recalibrate(self.module, self.data.train, place=self.place, seed=self.seed)
+
+    def train(self, recipe: Recipe) -> float | None:
+        """Retrains under the masks; the mean loss of the last epoch, None where there is nothing to train on."""
+        if not self.trains or recipe.epochs == 0:
+            return None
+        self.progress.phase("retraining")
+        seed = derived_seed(self.seed, len(self.records))
+        return train(
+            self.module,
+            self.data.train,
+            recipe,
+            masks=self.masks,
+            place=self.place,
+            seed=seed,
+            progress=self.progress,
+        )
+
+    def close_round(self, loss: float | None, epochs: int) -> None:
+        """Measures, records and saves what the round left."""
+        accuracy = None
+        if self.data is not None:
+            self.progress.phase("measuring accuracy")
+            accuracy = evaluate(self.module, self.data.test, place=self.place)
+        seconds = time.perf_counter() - self._started
+        alive = self.probe.alive(self.masks).kept
+        record = Round(
+            len(self.records) + 1, self.masks.kept, alive, self.masks.total, accuracy, loss, epochs, seconds
+        )
+        self.records.append(record)
+        self.save()
+        self.progress.round_finished(record)
+
+    def save(self) -> None:
+        """Writes the state, whole or not at all, where the run has a work folder."""
+        if self.state_path is None:
+            return
+        state = {
+            "version": STATE_VERSION,
+            "fingerprint": self.fingerprint,
+            "module": snapshot(self.module),
+            "masks": dict(self.masks),
+            "records": [record.to_dict() for record in self.records],
+            "accuracy_before": self.accuracy_before,
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomic(self.state_path, buffer.getvalue())
+
+    def restore(self) -> bool:
+        """Takes up a saved state; False where there is none.
+
+        Raises EdgepruneError where it is damaged, or was made with other arguments (the message says which).
+        """
+        if self.state_path is None or not self.state_path.exists():
+            return False
+        try:
+            state = torch.load(self.state_path, weights_only=True)
+            saved, version = state["fingerprint"], state["version"]
+        except Exception as error:
+            raise EdgepruneError(
+                f"{self.state_path} is not a readable state ({error}); delete it and start again"
+            ) from None
+        if version != STATE_VERSION:
+            raise EdgepruneError(
+                f"{self.state_path} is of version {version}, this is {STATE_VERSION}; start again without resuming"
+            )
+        differing = [key for key in self.fingerprint if saved.get(key) != self.fingerprint[key]]
+        if differing:
+            said = "; ".join(
+                f"{key} was {saved.get(key)!r} and is now {self.fingerprint[key]!r}" for key in differing
+            )
+            raise EdgepruneError(
+                f"cannot resume {self.state_path}: {said}; give the same values, or start again without resuming"
+            )
+        self.module.load_state_dict(state["module"])
+        self.masks = Masks.of(state["masks"])
+        self.records = [Round(**record) for record in state["records"]]
+        self.accuracy_before = state["accuracy_before"]
+        return True
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A short fingerprint of names, shapes and every bit of the values."""
+    total = hashlib.sha256()
+    for name, value in tensors.items():
+        total.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        total.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
+def budgets(start: int, end: int, rounds: int) -> list[int]:
+    """How many weights each round keeps: an equal share of the rest every time, the last exactly `end`.
+
+    >>> budgets(1000, 10, 2)
+    [100, 10]
+    """
+    steps = [math.floor(start * (end / start) ** (i / rounds)) for i in range(1, rounds)]
+    return [*(max(step, end) for step in steps), end]
