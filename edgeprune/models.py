@@ -241,8 +241,7 @@ def _torchvision_factory(name: str) -> Callable[..., Any]:
     names: list[str] = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         raise EdgepruneError(
-            f"torchvision has no classifier called {name!r}{close_to(name, names)}; "
-            "torchvision.models.list_models() lists them"
+            f"torchvision has no classifier called {name!r}{close_to(name, names)}; torchvision.models.list_models() lists them"
         )
     builder: Callable[..., Any] = torchvision.models.get_model_builder(name)
     return builder

@@ -1,4 +1,4 @@
-"""How a person names an object in a spec: `package.module:name` or `path/to/file.py:name`."""
+"""How a person names an object in a spec, `package.module:name` or `path/to/file.py:name`, and how a file keeps a path."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,18 @@ def close_to(name: str, names: Iterable[str]) -> str:
     """`; did you mean resnet18?` where one of `names` is near, else nothing."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def path_beside(path: str, folder: str | os.PathLike[str]) -> str:
+    """`path` (relative to the working folder) relative to `folder` where it lies inside it, absolute elsewhere."""
+    target, base = Path(path).resolve(), Path(folder).resolve()
+    return target.relative_to(base).as_posix() if target.is_relative_to(base) else str(target)
+
+
+def path_found(spec: str, folder: str | os.PathLike[str] = ".") -> str:
+    """`net.py:make` with the file's path absolute, a relative one being taken from `folder`; any other spec as it is."""
+    head, colon, name = spec.rpartition(":")
+    return f"{(Path(folder) / Path(head).expanduser()).resolve()}{colon}{name}" if head.endswith(".py") else spec
 
 
 def find_object(head: str, name: str, flag: str, folder: Path) -> Any:

@@ -56,8 +56,8 @@ class FolderSplit:
     """Image files, read a batch at a time by worker processes.
 
     Evaluation resizes the shorter side and crops the centre (an image that has the wanted size already stays as it is);
-    augmentation is a random crop of 8 % to 100 % of the area with an aspect of 3:4 to 4:3, and a random flip. What an image becomes
-    depends on the seed and its index alone, not on the number of workers.
+    augmentation is a random crop of 8 % to 100 % of the area with an aspect of 3:4 to 4:3, and a random flip. What an image
+    becomes depends on the seed and its index alone, not on the number of workers.
     """
 
     def __init__(

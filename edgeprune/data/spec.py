@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import EdgepruneError
-from ..naming import close_to, split_spec
+from ..naming import close_to, path_beside, split_spec
 
 KINDS = ("mnist", "fashion-mnist", "cifar10", "imagefolder")
 FORMS = (
-    "mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, FILE.npz, "
-    "package.module:function or path/to/file.py:function"
+    "mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, FILE.npz, package.module:function or path/to/file.py:function"
 )
 
 
@@ -62,12 +61,6 @@ def parse_data_spec(spec: str) -> DataSpec:
     if looks_like_a_kind or not (head.endswith(".py") or all(part.isidentifier() for part in head.split("."))):
         raise EdgepruneError(f"--data {spec!r}: there is no data set {kind!r}{close_to(kind, KINDS)}; it takes {FORMS}")
     return DataSpec("function", head, name)
-
-
-def path_beside(path: str, folder: str | os.PathLike[str]) -> str:
-    """`path` (relative to the working folder) relative to `folder` where it lies inside it, absolute elsewhere."""
-    target, base = Path(path).resolve(), Path(folder).resolve()
-    return target.relative_to(base).as_posix() if target.is_relative_to(base) else str(target)
 
 
 def _absolute(path: str, folder: str | os.PathLike[str]) -> str:

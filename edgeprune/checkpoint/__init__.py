@@ -1,0 +1,15 @@
+"""Checkpoints: `load` gives a network ready to run, `save_checkpoint` writes a file that needs no more words.
+
+reading.py      bytes to plain objects, refusing what would run code
+safetensors.py  the same for .safetensors
+programs.py     the same for what torch.export saved
+state.py        finds the state dict and stored masks, and fits them to a network
+loading.py, saving.py
+"""
+
+from __future__ import annotations
+
+from .loading import Loaded, load
+from .saving import save_checkpoint
+
+__all__ = ["Loaded", "load", "save_checkpoint"]
