@@ -44,10 +44,10 @@ def profile(
 
     At least `runs` runs over at least `min_seconds` are timed, on until the 95 % interval of the median is within 2 % of it or
     ten times `min_seconds` have passed (`settled` says which). A run is the runtime's own: the input, random numbers by `seed`,
-    lies ready, and the output is not copied out. `runtime` is one of ai-edge-litert, tflite-runtime, onnxruntime; by default the first
-    that is installed for the file. `python` names another interpreter, which needs numpy and a runtime only. Raises
-    EdgepruneError
-    when the file cannot be run, and when it all takes longer than `timeout` seconds.
+    lies ready, and the output is not copied out. `runtime` is one of ai-edge-litert, tflite-runtime, onnxruntime; by default the
+    first that is installed for the file. `python` names another interpreter, which needs numpy and a runtime only.
+
+    Raises EdgepruneError when the file cannot be run, and when it all takes longer than `timeout` seconds.
     """
     model = _checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
     options = [*_options(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
