@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeprune.profiling import Device, Latency, Memory, Profile, runner
+
+
+def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        low, high = runner.median_interval(np.sort(random.exponential(1.0, 101)))
+        held += low <= np.log(2) <= high
+    assert 930 <= held <= 985
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6])
+def test_the_interval_of_few_samples_is_all_of_them(n: int) -> None:
+    assert runner.median_interval([float(i) for i in range(n)]) == (0, n - 1)
+
+
+def test_the_summary_is_in_milliseconds() -> None:
+    found = runner.summary([1_000_000] * 98 + [3_000_000, 5_000_000])
+    assert found["p50"] == 1
+    assert found["max"] == 5
+    assert found["mean"] == pytest.approx(1.06)
+    assert found["n"] == 100
+    assert found["drift"] == 0
+    assert runner.summary([1_000_000] * 50 + [2_000_000] * 50)["drift"] == 1
+
+
+def test_a_sleep_is_timed_as_what_it_is() -> None:
+    samples = runner.time_for(lambda: time.sleep(0.005), 0.1, 1000)
+    assert 5 <= len(samples) <= 20
+    assert 5 <= runner.summary(samples)["p50"] < 15
+
+
+def test_timing_stops_when_patience_ends_though_the_median_is_unknown() -> None:
+    random = np.random.default_rng(0)
+    start = time.monotonic()
+    samples = runner.time_until_settled(lambda: time.sleep(float(random.choice([0.0001, 0.02]))), 10_000, 0.05)
+    assert time.monotonic() - start < 2
+    assert len(samples) < 10_000
+
+
+def test_inputs_are_of_the_kind_and_size_the_model_takes() -> None:
+    x, ids = runner.make_inputs([((-1, 3), "float16"), ((1, 4), "int64")], seed=1)
+    assert (x.shape, x.dtype) == ((1, 3), np.float16)
+    assert (ids.shape, ids.dtype) == ((1, 4), np.int64)
+    assert set(ids.ravel()) <= {0, 1}
+    np.testing.assert_array_equal(x, runner.make_inputs([((-1, 3), "float16")], seed=1)[0])
+
+
+def a_profile(**changes: Any) -> Profile:
+    latency = Latency(100, 1.0, 1.1, 1.2, 1.3, 1.0, 0.1, 0.9, 1.4, 0.99, 1.01, 0.0)
+    device = Device("cpu", 4, 2, "x86_64", "Linux", "3.11", 0.5)
+    memory = Memory(1000, 500, 500, 400, 300)
+    made = Profile(
+        "m.onnx", 10, "0" * 64, "onnxruntime 1", 1, 2.0, 1.5, latency, True, memory, device, "2026-01-01T00:00:00+00:00", 80.0, 0
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_a_good_profile_has_no_warnings() -> None:
+    assert a_profile().warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"settled": False}, "known to within 1.0% only"),
+        ({"threads": 3}, "3 threads on 2 usable cores"),
+        ({"memory": None}, "memory was not measured"),
+        ({"latency_ms": dataclasses.replace(a_profile().latency_ms, drift=0.5)}, "1.50 times as long"),
+    ],
+)
+def test_a_profile_says_what_makes_it_worse_than_it_looks(changes: dict[str, Any], part: str) -> None:
+    (warning,) = a_profile(**changes).warnings
+    assert part in warning
