@@ -1,0 +1,119 @@
+"""Activations, sums, products and softmax, as TFLite says them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...graph import Array, Node, Shape
+from ...ops import Activation, Add, Mul, Softmax
+from .layout import stored_axis, stored_shape
+from .writer import Writer, lower
+
+Formula = Callable[["_Terms", int, float, float], int]
+
+
+class _Terms:
+    """Elementwise formulas over one shape."""
+
+    def __init__(self, out: Writer, shape: Shape) -> None:
+        self.out, self.shape = out, shape
+
+    def __call__(self, code: str, *terms: int | float, **options: Any) -> int:
+        inputs = [t if isinstance(t, int) else self.out.scalar(t) for t in terms]
+        return self.out.op(code, inputs, self.shape, **options)
+
+    def clip(self, x: int, low: float, high: float) -> int:
+        x = x if low == -np.inf else self("MAXIMUM", x, float(low))
+        return x if high == np.inf else self("MINIMUM", x, float(high))
+
+    def hard_sigmoid(self, x: int) -> int:
+        return self("MUL", self("ADD", x, 3.0, activation=3), 1 / 6)
+
+    def elu(self, x: int, a: float) -> int:
+        if a == 1:
+            return self("ELU", x)
+        below = self("MUL", self("ELU", self("MINIMUM", x, 0.0)), float(a))
+        return self("ADD", self("RELU", x), below)
+
+    def softplus(self, x: int) -> int:
+        # max(x, 0) + log(1 + exp(-|x|)): nothing overflows.
+        small = self("LOG", self("ADD", self("EXP", self("NEG", self("ABS", x))), 1.0))
+        return self("ADD", self("RELU", x), small)
+
+
+# activation: the tensor it makes of a tensor. `a` and `b` are its settings.
+FORMULAS: dict[str, Formula] = {
+    "relu": lambda t, x, a, b: t("RELU", x),
+    "relu6": lambda t, x, a, b: t("RELU6", x),
+    "clip": lambda t, x, a, b: t.clip(x, a, b),
+    "leaky_relu": lambda t, x, a, b: t("LEAKY_RELU", x, alpha=float(a)),
+    "elu": lambda t, x, a, b: t.elu(x, a),
+    "sigmoid": lambda t, x, a, b: t("LOGISTIC", x),
+    "hard_sigmoid": lambda t, x, a, b: t.hard_sigmoid(x),
+    "tanh": lambda t, x, a, b: t("TANH", x),
+    "silu": lambda t, x, a, b: t("MUL", x, t("LOGISTIC", x)),
+    "hard_swish": lambda t, x, a, b: t("HARD_SWISH", x),
+    "mish": lambda t, x, a, b: t("MUL", x, t("TANH", t.softplus(x))),
+    "softplus": lambda t, x, a, b: t.softplus(x),
+    "gelu": lambda t, x, a, b: t("GELU", x),
+    "gelu_tanh": lambda t, x, a, b: t("GELU", x, approximate=True),
+    "abs": lambda t, x, a, b: t("ABS", x),
+    "neg": lambda t, x, a, b: t("NEG", x),
+    "exp": lambda t, x, a, b: t("EXP", x),
+    "sqrt": lambda t, x, a, b: t("SQRT", x),
+}
+
+# (kind, a, b): what an operator can apply to its own output
+FUSED = {("relu", 0.0, 0.0): "RELU", ("relu6", 0.0, 0.0): "RELU6", ("clip", 0.0, 6.0): "RELU6", ("clip", -1.0, 1.0): "RELU_N1_TO_1"}
+
+
+@lower(Activation)
+def _(out: Writer, node: Node) -> None:
+    op: Any = node.op
+    x, order = out.read_in_order(node.inputs[0])
+    fused = FUSED.get((op.kind, op.a, op.b))
+    if fused and out.fuse(node.inputs[0], fused):
+        out.bind(node.name, x, order)
+        return
+    formula = FORMULAS.get(op.kind)
+    if formula is None:
+        raise lower.refusal(node, f"no formula for {op.kind!r}; it has: {', '.join(FORMULAS)}")
+    terms = _Terms(out, stored_shape(out.value(node.name)))
+    out.bind(node.name, terms(fused, x) if fused else formula(terms, x, op.a, op.b), order)
+
+
+@lower(Add, Mul)
+def _(out: Writer, node: Node) -> None:
+    (a, first), (b, second) = (out.read_in_order(name) for name in node.inputs)
+    order = first if _equal(first, second) else None
+    if not _equal(first, second):
+        a, b = (out.read(name) for name in node.inputs)
+    code = "ADD" if isinstance(node.op, Add) else "MUL"
+    out.bind(node.name, out.op(code, [a, b], stored_shape(out.value(node.name))), order)
+
+
+def _equal(a: Array | None, b: Array | None) -> bool:
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+
+@lower(Softmax)
+def _(out: Writer, node: Node) -> None:
+    op: Any = node.op
+    value = out.value(node.name)
+    shape = stored_shape(value)
+    # Softmax does not mind the order of its elements.
+    x, order = out.read_in_order(node.inputs[0])
+    axis, last = stored_axis(value, op.axis), len(shape) - 1
+    swap = list(range(len(shape)))
+    swap[axis], swap[last] = last, axis
+    swapped = tuple(shape[i] for i in swap)
+    moved = out.integers(0, *(i + 1 for i in swap))
+    if axis != last:
+        x = out.op("TRANSPOSE", [x, moved], swapped)
+    x = out.op("LOG_SOFTMAX", [x], swapped) if op.log else out.op("SOFTMAX", [x], swapped, beta=1.0)
+    if axis != last:
+        x = out.op("TRANSPOSE", [x, moved], shape)
+    out.bind(node.name, x, order)

@@ -1,0 +1,257 @@
+"""Builds a TFLite model op by op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import NotExportable
+from ...graph import Array, Graph, Node, Shape, Value
+from ...sparse import Choice, Sparse, choose
+from ...sparse import encode as compress
+from ..artifact import LayerEncoding, Metadata
+from ..lowering import Lowerings
+from .flat import pack
+from .layout import flat_order, stored_shape
+from .schema import ACTIVATIONS, OPS, TYPES
+
+lower = Lowerings("TFLite")
+
+# What a sparse tensor costs beside its values and indices: its description, and with DENSIFY a second tensor and an op.
+DESCRIPTION = {2: 136, 4: 196}
+DENSIFY = 72
+
+FUSABLE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D"}
+_WIDTHS = {"int32": "Int32Vector", "uint16": "Uint16Vector", "uint8": "Uint8Vector"}
+
+
+class Writer:
+    """Tensors and operators of one model. Tensors are numbers here; shapes leave the batch axis out."""
+
+    def __init__(self, graph: Graph, optimize: str) -> None:
+        self.graph = graph
+        self.optimize = optimize
+        self.readers = graph.readers
+        self.tensors: list[dict[str, Any]] = []
+        self.operators: list[dict[str, Any]] = []
+        self.buffers: list[bytes] = [b""]
+        self.codes: list[tuple[str, int]] = []
+        self.encodings: list[LayerEncoding] = []
+        self._constants: dict[Any, int] = {}
+        self._maker: dict[int, dict[str, Any]] = {}  # the operator that makes a tensor
+        # Each value's tensor, and the order of its features where it is not the graph's.
+        self._made: dict[str, tuple[int, Array | None]] = {}
+        for name, value in graph.inputs.items():
+            self._made[name] = (self.tensor(stored_shape(value), name), None)
+
+    # Tensors
+
+    def tensor(self, shape: Shape, name: str = "") -> int:
+        self.tensors.append({"shape": (1, *shape), "name": name or None})
+        return len(self.tensors) - 1
+
+    def constant(self, array: Array, name: str = "") -> int:
+        """A constant of its own when it has a name; otherwise equal ones are one tensor."""
+        array = np.ascontiguousarray(array)
+        key = (array.dtype.name, array.shape, array.tobytes())
+        if name or key not in self._constants:
+            self.buffers.append(array.tobytes())
+            code = TYPES[array.dtype.name]
+            tensor = {"shape": array.shape, "type": code, "buffer": len(self.buffers) - 1, "name": name or None}
+            self.tensors.append(tensor)
+            if name:
+                return len(self.tensors) - 1
+            self._constants[key] = len(self.tensors) - 1
+        return self._constants[key]
+
+    def integers(self, *numbers: int) -> int:
+        return self.constant(np.array(numbers, np.int32))
+
+    def scalar(self, number: float) -> int:
+        return self.constant(np.array(number, np.float32))
+
+    def bias(self, node: Node, bias: Array | None, channels: int) -> int:
+        """The bias, zeros where there is none: the fast kernels insist on one."""
+        if bias is None:
+            return self.constant(np.zeros(channels, np.float32))
+        return self.constant(bias, f"{node.source or node.name}.bias")
+
+    def weight(self, node: Node, array: Array, *, kind: str = "") -> tuple[int, bool]:
+        """A layer's weight in the encoding that pays; (tensor, whether it is still sparse there).
+
+        `kind` is "linear" or "pointwise" when the op that reads it can multiply a sparse matrix.
+        """
+        name = f"{node.source or node.name}.weight"
+        packed, sizes, choice = self._encoding(array, kind)
+        nonzeros = int(np.count_nonzero(array))
+        stored = sizes[choice.encoding]
+        self.encodings.append(
+            LayerEncoding(node.name, node.source, array.shape, choice.encoding, nonzeros, array.size, stored, choice.reason)
+        )
+        if choice.encoding == "dense":
+            return self.constant(array, name), False
+        tensor = self._sparse(packed, name)
+        if choice.encoding == "csr":
+            return tensor, True
+        self.tensors.append({"shape": array.shape})
+        dense = len(self.tensors) - 1
+        self._operator("DENSIFY", [tensor], dense, {}, 1)
+        return dense, False
+
+    def runs_sparse(self, array: Array, kind: str) -> bool:
+        """Whether `weight` would keep the matrix sparse for an op of this kind."""
+        return self._encoding(array, kind)[2].encoding == "csr"
+
+    def _encoding(self, array: Array, kind: str) -> tuple[Sparse, dict[str, int], Choice]:
+        packed = min((compress(array, levels, at_least=1) for levels in _levels(array.ndim)), key=lambda s: s.nbytes)
+        stored = packed.nbytes + DESCRIPTION[array.ndim]
+        sizes = {"dense": array.nbytes, "csr+densify": stored + DENSIFY}
+        if kind:
+            sizes["csr"] = stored
+        return packed, sizes, choose(sizes, np.count_nonzero(array) / array.size, kind=kind, optimize=self.optimize)
+
+    def _sparse(self, packed: Sparse, name: str) -> int:
+        self.buffers.append(packed.values.tobytes())
+        levels = []
+        for level in packed.levels:
+            if level.segments is None or level.indices is None:
+                levels.append({"dense_size": level.size})
+                continue
+            vectors = {"array_segments": level.segments, "array_indices": level.indices}
+            levels.append({"format": 1, **{k: (_WIDTHS[v.dtype.name], {"values": v}) for k, v in vectors.items()}})
+        sparsity = {"traversal_order": packed.order, "dim_metadata": levels}
+        self.tensors.append({"shape": packed.shape, "buffer": len(self.buffers) - 1, "name": name, "sparsity": sparsity})
+        return len(self.tensors) - 1
+
+    # Operators
+
+    def op(self, code: str, inputs: Sequence[int], shape: Shape, *, version: int = 1, **options: Any) -> int:
+        """Writes an operator; returns the tensor it makes, of `shape`."""
+        made = self.tensor(shape)
+        self._operator(code, inputs, made, options, version)
+        return made
+
+    def _operator(self, code: str, inputs: Sequence[int], made: int, options: dict[str, Any], version: int) -> None:
+        if (code, version) not in self.codes:
+            self.codes.append((code, version))
+        number = self.codes.index((code, version))
+        operator = {"code": code, "opcode_index": number, "inputs": inputs, "outputs": [made], "options": options}
+        self.operators.append(operator)
+        self._maker[made] = operator
+
+    def fuse(self, name: str, activation: str) -> bool:
+        """Lets the operator that makes the value apply the activation itself, where it can and nobody else sees the value."""
+        made = self._made[name][0]
+        alone = len(self.readers[name]) == 1 and name not in self.graph.outputs
+        alone = alone and sum(tensor == made for tensor, _ in self._made.values()) == 1
+        maker = self._maker.get(made)
+        if not alone or maker is None or maker["code"] not in FUSABLE or maker["options"].get("activation"):
+            return False
+        maker["options"]["activation"] = ACTIVATIONS[activation]
+        return True
+
+    # Values
+
+    def value(self, name: str) -> Value:
+        return self.graph.values[name]
+
+    def bind(self, name: str, tensor: int, order: Array | None = None) -> None:
+        """Says which tensor holds a value, and in which order its features lie there."""
+        self._made[name] = (tensor, order)
+
+    def read_in_order(self, name: str) -> tuple[int, Array | None]:
+        """The value's tensor, and the order of its features when that is not the graph's."""
+        return self._made[name]
+
+    def read(self, name: str) -> int:
+        """The value's tensor with its features in the graph's order."""
+        tensor, order = self._made[name]
+        if order is not None:
+            tensor = self._sorted(name, tensor, order)
+            # Later readers share it; `bind` would hide the original from those that can use its order.
+            self._made[name] = (tensor, None)
+        return tensor
+
+    def _sorted(self, name: str, tensor: int, order: Array) -> int:
+        shape = stored_shape(self.value(name))
+        channels = len(order) // int(order[1] - order[0]) if order[1] > order[0] else 0
+        whole = channels and len(order) % channels == 0
+        if whole and len(shape) == 1 and np.array_equal(order, flat_order(Value((channels, len(order) // channels)))):
+            spatial = len(order) // channels
+            tensor = self.reshape(tensor, (spatial, channels))
+            tensor = self.op("TRANSPOSE", [tensor, self.integers(0, 2, 1)], (channels, spatial))
+            return self.reshape(tensor, shape)
+        return self.gather(tensor, np.argsort(order), shape, len(shape) - 1)
+
+    def reshape(self, tensor: int, shape: Shape) -> int:
+        return self.op("RESHAPE", [tensor, self.integers(-1, *shape)], shape)
+
+    def gather(self, tensor: int, index: Array, shape: Shape, axis: int) -> int:
+        """Places of the tensor along a stored axis; `shape` is the result's."""
+        return self.op("GATHER", [tensor, self.constant(index.astype(np.int32))], shape, axis=axis + 1)
+
+    # The file
+
+    def finish(self, metadata: Metadata) -> bytes:
+        outputs: dict[str, int] = {}
+        for name in self.graph.outputs:
+            if name in outputs:
+                continue
+            tensor = self.read(name)
+            shape = stored_shape(self.value(name))
+            if tensor in outputs.values() or self.tensors[tensor].get("name"):
+                tensor = self.reshape(tensor, shape)
+            self.tensors[tensor]["name"] = name
+            outputs[name] = tensor
+        inputs = {name: number for number, name in enumerate(self.graph.inputs)}
+        for number in (*inputs.values(), *outputs.values()):
+            self.tensors[number]["shape_signature"] = (-1, *self.tensors[number]["shape"][1:])
+        subgraph = {
+            "tensors": self.tensors,
+            "inputs": list(inputs.values()),
+            "outputs": [outputs[name] for name in self.graph.outputs],
+            "operators": [_packed(each) for each in self.operators],
+        }
+        text = metadata.to_json(inputs=_described(self.graph, inputs), outputs=_described(self.graph, outputs))
+        signature = {"inputs": _named(inputs), "outputs": _named(outputs), "signature_key": "serving_default"}
+        size = sum(map(len, self.buffers))
+        if size > 2_000_000_000:
+            raise NotExportable(f"TFLite files end at 2 GB; the weights alone take {size / 1e9:.1f} GB")
+        model = {
+            "version": 3,
+            "operator_codes": [_code(code, version) for code, version in self.codes],
+            "subgraphs": [subgraph],
+            "description": "edgeprune",
+            "buffers": [{"data": data} if data else {} for data in [*self.buffers, text.encode()]],
+            "metadata": [{"name": "edgeprune", "buffer": len(self.buffers)}],
+            "signature_defs": [signature],
+        }
+        return pack("Model", model, size + 4096)
+
+
+def _levels(axes: int) -> tuple[str, ...]:
+    # Rows of taps cost a segment each; a tree costs one only where there is something, which wins when hardly anything is.
+    return ("dc",) if axes == 2 else ("dddc", "dccc")
+
+
+def _packed(operator: dict[str, Any]) -> dict[str, Any]:
+    table = OPS[operator["code"]][1]
+    packed = {key: operator[key] for key in ("opcode_index", "inputs", "outputs")}
+    return {**packed, "builtin_options": (table, operator["options"])} if table else packed
+
+
+def _code(code: str, version: int) -> dict[str, int]:
+    number = OPS[code][0]
+    # Old runtimes read the one-byte field, where 127 stands for "see the other".
+    return {"deprecated_builtin_code": min(number, 127), "version": version, "builtin_code": number}
+
+
+def _named(tensors: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"name": name, "tensor_index": number} for name, number in tensors.items()]
+
+
+def _described(graph: Graph, names: dict[str, int]) -> list[list[Any]]:
+    """[name, shape without batch, channel axis] each: what a reader needs to turn channels-last tensors back."""
+    return [[name, list(graph.values[name].shape), graph.values[name].axis] for name in names]
