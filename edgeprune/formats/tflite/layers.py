@@ -28,7 +28,7 @@ def _(out: Writer, node: Node) -> None:
 def _fully_connected(out: Writer, node: Node, x: int, weight: Array, kind: str) -> int:
     """A matrix applied to the last axis of `x`."""
     shape = stored_shape(out.value(node.name))
-    stored, sparse = out.weight(node, weight, kind=kind)
+    stored, sparse = out.weight(node, weight, kind=kind, positions=out.value(node.name).positions)
     bias = out.bias(node, node.op.arrays.get("bias"), len(weight))
     keep = len(shape) > 1
     version = SPARSE if sparse else KEPT_DIMS if keep else FLOAT
@@ -46,7 +46,7 @@ def _(out: Writer, node: Node) -> None:
     plain = op.groups == 1 and all(w.kernel == w.stride == 1 and not w.padded for w in windows)
     matrix = op.weight.reshape(op.weight.shape[0], -1)
     # A sparse matrix over the places runs faster than a convolution, which no runtime runs sparsely.
-    if plain and out.runs_sparse(matrix, "pointwise"):
+    if plain and out.runs_sparse(matrix, "pointwise", out.value(node.name).positions):
         out.bind(node.name, _fully_connected(out, node, x, matrix, "pointwise"))
         return
     x, padding = pad_for(out, x, node.inputs[0], windows, 0.0)

@@ -78,13 +78,13 @@ class Writer:
             return self.constant(np.zeros(channels, np.float32))
         return self.constant(bias, f"{node.source or node.name}.bias")
 
-    def weight(self, node: Node, array: Array, *, kind: str = "") -> tuple[int, bool]:
+    def weight(self, node: Node, array: Array, *, kind: str = "", positions: int = 1) -> tuple[int, bool]:
         """A layer's weight in the encoding that pays; (tensor, whether it is still sparse there).
 
-        `kind` is "linear" or "pointwise" when the op that reads it can multiply a sparse matrix.
+        `kind` is "linear" or "pointwise" when the op that reads it can multiply a sparse matrix, which it does at every position.
         """
         name = f"{node.source or node.name}.weight"
-        packed, sizes, choice = self._encoding(array, kind)
+        packed, sizes, choice = self._encoding(array, kind, positions)
         nonzeros = int(np.count_nonzero(array))
         stored = sizes[choice.encoding]
         self.encodings.append(
@@ -100,17 +100,19 @@ class Writer:
         self._operator("DENSIFY", [tensor], dense, {}, 1)
         return dense, False
 
-    def runs_sparse(self, array: Array, kind: str) -> bool:
+    def runs_sparse(self, array: Array, kind: str, positions: int) -> bool:
         """Whether `weight` would keep the matrix sparse for an op of this kind."""
-        return self._encoding(array, kind)[2].encoding == "csr"
+        return self._encoding(array, kind, positions)[2].encoding == "csr"
 
-    def _encoding(self, array: Array, kind: str) -> tuple[Sparse, dict[str, int], Choice]:
+    def _encoding(self, array: Array, kind: str, positions: int) -> tuple[Sparse, dict[str, int], Choice]:
         packed = min((compress(array, levels, at_least=1) for levels in _levels(array.ndim)), key=lambda s: s.nbytes)
         stored = packed.nbytes + DESCRIPTION[array.ndim]
         sizes = {"dense": array.nbytes, "csr+densify": stored + DENSIFY}
         if kind:
             sizes["csr"] = stored
-        return packed, sizes, choose(sizes, np.count_nonzero(array) / array.size, kind=kind, optimize=self.optimize)
+        return packed, sizes, choose(
+            sizes, int(np.count_nonzero(array)), array.size, kind=kind, positions=positions, optimize=self.optimize
+        )
 
     def _sparse(self, packed: Sparse, name: str) -> int:
         self.buffers.append(packed.values.tobytes())

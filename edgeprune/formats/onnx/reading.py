@@ -1,0 +1,59 @@
+"""What an .onnx file holds, without a runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import EdgepruneError, MissingExtra
+from ..artifact import Artifact, Metadata, Operation, Tensor
+from .writer import onnx
+
+
+def read(path: Path) -> Artifact:
+    if onnx is None:
+        raise MissingExtra("onnx", "onnx", "reading an .onnx file")
+    data = path.read_bytes()
+    try:
+        model = onnx.load_model_from_string(data)
+        if not model.ir_version or not model.graph.output:
+            raise ValueError("it holds no graph")
+        return _artifact(model, path, len(data))
+    except Exception as error:
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise EdgepruneError(f"{path} is not an ONNX model: {what}; write it again, or copy it again if it came over a wire") from None
+
+
+def _artifact(model: Any, path: Path, size: int) -> Artifact:
+    graph = model.graph
+    tensors = [_dense(each, path) for each in graph.initializer] + [_sparse(each) for each in graph.sparse_initializer]
+    constants = {each.name for each in tensors}
+    inputs = {v.name: _shape(v) for v in graph.input if v.name not in constants}
+    outputs = {v.name: _shape(v) for v in graph.output}
+    operations = tuple(Operation(n.op_type, tuple(n.input), tuple(n.output)) for n in graph.node)
+    said = {each.key: each.value for each in model.metadata_props}
+    metadata, _ = Metadata.from_json(said.get("edgeprune", ""))
+    return Artifact("onnx", size, inputs, outputs, tuple(tensors), operations, metadata)
+
+
+def _dense(stored: Any, path: Path) -> Tensor:
+    array = onnx.numpy_helper.to_array(stored, base_dir=str(path.parent))
+    return Tensor(stored.name, array.shape, array.dtype.name, "dense", array.nbytes, array)
+
+
+def _sparse(stored: Any) -> Tensor:
+    shape = tuple(stored.dims)
+    values = onnx.numpy_helper.to_array(stored.values)
+    places = onnx.numpy_helper.to_array(stored.indices)
+    if places.ndim == 2:
+        places = np.ravel_multi_index(tuple(places.T), shape)
+    array = np.zeros(int(np.prod(shape)), values.dtype)
+    array[places] = values
+    size = stored.values.ByteSize() + stored.indices.ByteSize()
+    return Tensor(stored.values.name, shape, values.dtype.name, "coo", size, array.reshape(shape))
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(d.dim_value if d.HasField("dim_value") else -1 for d in value.type.tensor_type.shape.dim)

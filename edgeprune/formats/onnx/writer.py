@@ -1,0 +1,145 @@
+"""Builds an ONNX model node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import MissingExtra, NotExportable
+from ...graph import Array, Graph, Node, Shape
+from ...sparse import choose
+from ..artifact import LayerEncoding, Metadata
+from ..lowering import Lowerings
+
+try:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError:  # `Writer` says so
+    onnx = None
+
+lower = Lowerings("ONNX")
+
+# The oldest that say everything written here: what onnxruntime 1.10 (2021) already loads.
+OPSET, IR_VERSION = 13, 8
+
+
+class Writer:
+    """Nodes and initializers of one model. Values are names; the batch axis stays open."""
+
+    def __init__(self, graph: Graph, optimize: str) -> None:
+        if onnx is None:
+            raise MissingExtra("onnx", "onnx", "writing an .onnx file")
+        self.graph = graph
+        self.optimize = optimize
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self.sparse: list[Any] = []
+        self.encodings: list[LayerEncoding] = []
+        self._taken = set(graph.values)
+        self._constants: dict[Any, str] = {}
+        self._made = {name: name for name in graph.inputs}
+
+    def value(self, name: str) -> Any:
+        return self.graph.values[name]
+
+    def read(self, name: str) -> str:
+        """What a value of the graph is called in the file."""
+        return self._made[name]
+
+    def bind(self, name: str, made: str) -> None:
+        """Says that a value is another one under a second name."""
+        self._made[name] = made
+
+    def op(self, kind: str, inputs: Sequence[str], to: str = "", **attributes: Any) -> str:
+        """Writes a node; returns the name of what it makes: the graph's value `to`, or a new one."""
+        made = to or self._name("t")
+        self.nodes.append(helper.make_node(kind, list(inputs), [made], **attributes))
+        if to:
+            self._made[to] = to
+        return made
+
+    def finish_as(self, made: str, name: str) -> None:
+        """Says that the value `name` of the graph is `made`; renames it where it was made for this alone."""
+        if made in self._taken and self.nodes and self.nodes[-1].output[0] == made and made not in self.graph.values:
+            self.nodes[-1].output[0] = made = name
+        self.bind(name, made)
+
+    def _name(self, wish: str) -> str:
+        name, n = wish, 0
+        while name in self._taken:
+            n += 1
+            name = f"{wish}{n}"
+        self._taken.add(name)
+        return name
+
+    def constant(self, array: Array) -> str:
+        """An initializer without a layer of its own; equal ones are stored once."""
+        array = np.ascontiguousarray(array)
+        key = (array.dtype.name, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self._name("c")
+            self.initializers.append(numpy_helper.from_array(array, self._constants[key]))
+        return self._constants[key]
+
+    def integers(self, *numbers: int) -> str:
+        return self.constant(np.array(numbers, np.int64))
+
+    def scalar(self, number: float) -> str:
+        return self.constant(np.array(number, np.float32))
+
+    def bias(self, node: Node, bias: Array) -> str:
+        name = self._name(f"{node.source or node.name}.bias")
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(bias), name))
+        return name
+
+    def weight(self, node: Node, array: Array) -> str:
+        """A layer's weight in the encoding that pays."""
+        name = self._name(f"{node.source or node.name}.weight")
+        dense = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        sparse = _coordinates(array, name)
+        sizes = {"dense": dense.ByteSize(), "coo": sparse.ByteSize()}
+        nonzeros = int(np.count_nonzero(array))
+        choice = choose(sizes, nonzeros, array.size, optimize=self.optimize)
+        if choice.encoding == "coo":
+            self.sparse.append(sparse)
+        else:
+            self.initializers.append(dense)
+        stored = sizes[choice.encoding]
+        self.encodings.append(
+            LayerEncoding(node.name, node.source, array.shape, choice.encoding, nonzeros, array.size, stored, choice.reason)
+        )
+        return name
+
+    def finish(self, metadata: Metadata) -> bytes:
+        for name in dict.fromkeys(self.graph.outputs):
+            if self._made[name] != name:
+                self.op("Identity", [self._made[name]], name)
+        inputs = [_open(name, self.value(name).shape) for name in self.graph.inputs]
+        outputs = [_open(name, self.value(name).shape) for name in self.graph.outputs]
+        graph = helper.make_graph(self.nodes, "edgeprune", inputs, outputs, self.initializers, sparse_initializer=self.sparse)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        model.producer_name = "edgeprune"
+        text = metadata.to_json()
+        if text:
+            helper.set_model_props(model, {"edgeprune": text})
+        size = model.ByteSize()
+        if size > 2_000_000_000:
+            raise NotExportable(f"ONNX files end at 2 GB; this one would be {size / 1e9:.1f} GB")
+        # Not the full check: its type inference knows no op that reads a sparse initializer, although the standard allows it.
+        onnx.checker.check_model(model)
+        data: bytes = model.SerializeToString(deterministic=True)
+        return data
+
+
+def _open(name: str, shape: Shape) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+
+
+def _coordinates(array: Array, name: str) -> Any:
+    """The nonzeros and their flat places. Places are stored as varints: one to four bytes each instead of eight."""
+    places = np.flatnonzero(array)
+    values = numpy_helper.from_array(array.reshape(-1)[places], name)
+    indices = TensorProto(data_type=TensorProto.INT64, dims=[len(places)], int64_data=places.tolist())
+    return onnx.SparseTensorProto(values=values, indices=indices, dims=array.shape)
