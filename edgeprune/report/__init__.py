@@ -1,0 +1,35 @@
+"""What a run tells its user.
+
+schema.py    report.json, field by field
+entries.py   its entries, from what was verified and measured
+terminal.py  its tables
+progress.py  the run while it runs
+words.py     numbers as a person reads them
+"""
+
+from __future__ import annotations
+
+from .entries import artifact_entry, dense_entry, gzip_bytes, parity_entry, versions
+from .progress import show_progress
+from .schema import (
+    Accuracy,
+    Artifact,
+    Dense,
+    Latency,
+    Layer,
+    MultiplyAdds,
+    Parameters,
+    Parity,
+    Ratio,
+    Report,
+    Round,
+    Speedup,
+    Weights,
+)
+from .terminal import show, to_text
+
+__all__ = [
+    "Accuracy", "Artifact", "Dense", "Latency", "Layer", "MultiplyAdds", "Parameters", "Parity", "Ratio", "Report", "Round",
+    "Speedup", "Weights", "artifact_entry", "dense_entry", "gzip_bytes", "parity_entry", "show", "show_progress", "to_text",
+    "versions",
+]  # fmt: skip

@@ -1,0 +1,78 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NOTHING = "–"
+
+
+def count(value: int | None) -> str:
+    """12,345"""
+    return NOTHING if value is None else f"{value:,}"
+
+
+def size(value: int | None) -> str:
+    """3,412 B, 1.06 MB: decimal units, three digits."""
+    if value is None:
+        return NOTHING
+    if value < 10_000:
+        return f"{value:,} B"
+    return f"{_three(value, ('B', 'kB', 'MB', 'GB', 'TB'))}"
+
+
+def operations(value: int | None) -> str:
+    """259, 40.8 M"""
+    if value is None:
+        return NOTHING
+    return f"{value:,}" if value < 100_000 else _three(value, ("", "k", "M", "G", "T"))
+
+
+def _three(value: float, units: Sequence[str]) -> str:
+    unit = 0
+    while value >= 999.5 and unit < len(units) - 1:
+        value, unit = value / 1000, unit + 1
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {units[unit]}"
+
+
+def share(value: float | None) -> str:
+    """A fraction as 97.31 %"""
+    return NOTHING if value is None else f"{100 * value:.2f} %"
+
+
+def density(value: float | None) -> str:
+    """A fraction as 12 %, 0.31 %"""
+    return NOTHING if value is None else f"{100 * value:.3g} %"
+
+
+def milliseconds(value: float | None) -> str:
+    """0.0035 ms, 12.1 ms"""
+    return NOTHING if value is None else f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
+
+
+def seconds(value: float) -> str:
+    """4.1 s, 3 min 20 s, 2 h 05 min"""
+    if value < 59.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def times(value: float | None) -> str:
+    """1,028×, 4.0×"""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}×" if value >= 99.95 else f"{value:.1f}×" if value >= 9.995 else f"{value:.2f}×"
+
+
+def gain(before: float | None, after: float | None) -> str:
+    """How many times smaller."""
+    return NOTHING if before is None or not after else times(before / after)
+
+
+def shape(value: Sequence[int] | None) -> str:
+    """300×784; `gone` for a layer that was removed"""
+    return "gone" if value is None else "×".join(map(str, value))
