@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,10 @@ from .masks import Masks, prunable
 from .progress import Progress, Round
 from .run import STATE_FILE, Run, digest
 from .schedules import SCHEDULES, Schedule
-from .training import Place, Recipe, evaluate, recalibrate, train
+from .training import Place, Recipe, evaluate, recalibrate, set_mode, train
+
+if TYPE_CHECKING:
+    from ..data import Data
 
 __all__ = [
     "CRITERIA",
@@ -63,8 +66,8 @@ RETRAIN = ("lr-rewind", "fine-tune", "weight-rewind", "none")
 class Pruned:
     """A pruned network in eval mode on the CPU, its masks, and how it came about.
 
-    `kept`, `alive` and `total` count prunable weights that the network's output depends on; accuracies are fractions of the test part,
-    None without data.
+    `kept`, `alive` and `total` count prunable weights that the network's output depends on; accuracies are fractions of the
+    test part, None without data.
     """
 
     module: nn.Module
@@ -81,7 +84,7 @@ def prune(
     module: nn.Module,
     ratio: float,
     *,
-    data: Any = None,
+    data: Data | None = None,
     example_inputs: Sequence[Any] | None = None,
     criterion: str | Criterion = "magnitude",
     schedule: str | Schedule | None = None,
@@ -101,40 +104,40 @@ def prune(
 ) -> Pruned:
     """Keeps floor(N / ratio) of the N prunable weights of a copy of `module`, all of them alive, and retrains it.
 
-    With `data` (a Data; its `train` part may be None) the cut is iterative with learning-rate rewinding; without, it is one cut by a
-    criterion that needs no data, and nothing is retrained. `example_inputs` are one call's arguments (batch of one), taken from
-    the data where not given. `rounds`, `epochs` (per round), `lr` and `batch_size` are chosen from the ratio and the data where not
-    given. `masks` are those of an already pruned network: what they mask stays masked, and the ratio still counts from N.
-    `aap=False` keeps the best weights whether they are alive or not.
+    With `data` the cut is iterative with learning-rate rewinding; without (or without its `train` part) it is one cut by a
+    criterion that needs no data, and nothing is retrained. `example_inputs` are one call's arguments (batch of one), taken
+    from the data where not given. `rounds`, `epochs` (per round), `lr` and `batch_size` are chosen from the ratio and the
+    data where not given. `masks` are those of an already pruned network: what they mask stays masked, and the ratio still
+    counts from N. `aap=False` keeps the best weights whether they are alive or not.
 
-    With `work_dir` the state after each round is saved there, and `resume=True` goes on from it: the result is that of an uninterrupted
-    run. Raises EdgepruneError for a ratio the network cannot hold (naming one that works), for unknown names, and for a state that
-    was made with other arguments.
+    With `work_dir` the state after each round is saved there, and `resume=True` goes on from it: the result is that of an
+    uninterrupted run. Raises EdgepruneError for a ratio the network cannot hold (naming one that works), for unknown names,
+    and for a state that was made with other arguments.
     """
     ratio = _checked_ratio(ratio)
     if retrain not in RETRAIN:
         raise EdgepruneError(f"retrain={retrain!r} is not known; choose one of {', '.join(RETRAIN)}")
-    trains = data is not None and data.train is not None
-    criterion_name, criterion = _named("criterion", criterion, CRITERIA)
-    schedule_name, schedule = _named(
-        "schedule", schedule or ("iterative" if trains and retrain != "none" else "one-shot"), SCHEDULES
+    n_train = len(data.train) if data is not None and data.train is not None else 0
+    criterion_name, score = _named("criterion", criterion, CRITERIA)
+    schedule_name, follow = _named(
+        "schedule", schedule or ("iterative" if n_train and retrain != "none" else "one-shot"), SCHEDULES
     )
-    if schedule is SCHEDULES["iterative"] and not trains:
+    if follow is SCHEDULES["iterative"] and not n_train:
         raise EdgepruneError(
             "the iterative schedule retrains between its cuts and needs training data; give data, or schedule='one-shot'"
         )
-    module = copy.deepcopy(module).cpu().eval()
+    module = copy.deepcopy(module).cpu()
+    set_mode(module, training=False)
     probe = Probe(module, _example(example_inputs, data))
     current = _starting_masks(probe, masks)
     current.apply(module)
     budget = math.floor(probe.total / ratio)
-    n_train = len(data.train) if trains else 0
     plan = choose(
         ratio * current.kept / probe.total,
         probe.total,
         n_train,
         batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),
-        one_shot=schedule is SCHEDULES["one-shot"],
+        one_shot=follow is SCHEDULES["one-shot"],
         rounds=rounds,
         epochs=epochs,
         lr=lr,
@@ -148,7 +151,7 @@ def prune(
         masks=current,
         budget=budget,
         plan=plan,
-        criterion=criterion,
+        criterion=score,
         data=data,
         retrain=retrain,
         aap=aap,
@@ -180,14 +183,14 @@ def prune(
         run.progress.phase("checking that the network can hold the budget")
         if budget > current.kept:
             raise Unholdable(
-                f"ratio {ratio:g} keeps {budget:,} of {probe.total:,} weights, but the checkpoint has only {current.kept:,} left; "
-                f"a ratio above {probe.total / max(1, current.kept):.4g} prunes further"
+                f"ratio {ratio:g} keeps {budget:,} of {probe.total:,} weights, but the checkpoint has only "
+                f"{current.kept:,} left; a ratio above {probe.total / max(1, current.kept):.4g} prunes further"
             )
         check_holds(probe, run.scores(), budget, current, alive=aap)
         if data is not None:
             run.accuracy_before = evaluate(module, data.test, place=place)
-    schedule(run)
-    module.eval()
+    follow(run)
+    set_mode(module, training=False)
     last = run.records[-1]
     return Pruned(
         module=module,
@@ -207,14 +210,8 @@ def _checked_ratio(ratio: float) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number) or number <= 1:
-        hint = (
-            f"; did you mean {1 / (1 - number):g} (keep {1 - number:g} of the weights)?"
-            if 0 < number < 1
-            else ""
-        )
-        raise EdgepruneError(
-            f"ratio={ratio} is not a compression ratio; give a number above 1, for example 16{hint}"
-        )
+        hint = f"; did you mean {1 / (1 - number):g} (keep {1 - number:g} of the weights)?" if 0 < number < 1 else ""
+        raise EdgepruneError(f"ratio={ratio} is not a compression ratio; give a number above 1, for example 16{hint}")
     return number
 
 
@@ -239,12 +236,8 @@ def _starting_masks(probe: Probe, masks: Mapping[str, Tensor] | None) -> Masks:
     for name, mask in (masks or {}).items():
         if name in current:
             if mask.shape != current[name].shape:
-                raise EdgepruneError(
-                    f"the mask of {name} has shape {tuple(mask.shape)}, the weight {tuple(current[name].shape)}"
-                )
+                raise EdgepruneError(f"the mask of {name} has shape {tuple(mask.shape)}, the weight {tuple(current[name].shape)}")
             current[name] = mask.detach().cpu().bool()
         else:
-            log.warning(
-                "the mask of %s is ignored: the network's output does not depend on such a weight", name
-            )
+            log.warning("the mask of %s is ignored: the network's output does not depend on such a weight", name)
     return current

@@ -32,10 +32,8 @@ class _Flat:
 
     def masks(self, row: Tensor) -> Masks:
         shapes = self.probe.shapes
-        parts = row.split([shape.numel() for shape in shapes.values()])
-        return Masks(
-            {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-        )
+        parts = torch.split(row, [shape.numel() for shape in shapes.values()])
+        return Masks({name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)})
 
     def could(self, row: Tensor) -> Tensor:
         """Where a weight carries signal, or would if it alone were brought back."""
@@ -49,16 +47,12 @@ def ranked(scores: Mapping[str, Tensor], eligible: Tensor, flat: _Flat) -> Tenso
     """The places of the eligible weights, best score first, equal scores in the order of the places."""
     row = flat.row(scores)
     if not torch.isfinite(row[eligible]).all():
-        raise EdgepruneError(
-            "the criterion gave scores that are not finite; check the weights for NaN or infinity"
-        )
+        raise EdgepruneError("the criterion gave scores that are not finite; check the weights for NaN or infinity")
     places = eligible.nonzero().squeeze(1)
     return places[row[places].sort(descending=True, stable=True).indices]
 
 
-def top(
-    probe: Probe, scores: Mapping[str, Tensor], budget: int, eligible: Mapping[str, Tensor] | None = None
-) -> Masks:
+def top(probe: Probe, scores: Mapping[str, Tensor], budget: int, eligible: Mapping[str, Tensor] | None = None) -> Masks:
     """The `budget` best eligible weights, alive or not: the plain selection that all-alive pruning improves on."""
     flat = _Flat(probe)
     order = ranked(scores, flat.row(eligible if eligible is not None else probe.full()), flat)
@@ -82,7 +76,7 @@ def all_alive(
 
     `eligible` (bool per weight) says which weights may be kept: those not masked by an earlier round. With `reserve` one
     best path into every output is kept first, so that no class is lost. `variant` is "exact" (threshold search, then filling),
-    or "loop" (remove the dead, refill from the ranking, repeat), which is nearer to the paper's words and may end below the budget.
+    or "loop" (remove the dead, refill from the ranking, repeat), nearer to the paper's words; it may end below the budget.
     Raises Unholdable where the network cannot spend the budget that way.
     """
     if variant not in ("exact", "loop"):
@@ -92,7 +86,8 @@ def all_alive(
     most = int(flat.alive(allowed).sum())
     if most < budget:
         raise Unholdable(
-            f"{budget:,} weights were asked for, but only {most:,} of the {probe.total:,} can carry signal; {_ratio_hint(probe, most)}"
+            f"{budget:,} weights were asked for, but only {most:,} of the {probe.total:,} can carry signal; "
+            f"{_ratio_hint(probe, most)}"
         )
     order = ranked(scores, allowed, flat)
     if reserve:
@@ -108,9 +103,7 @@ def all_alive(
     return flat.masks(row)
 
 
-def largest_ratio(
-    probe: Probe, scores: Mapping[str, Tensor], eligible: Mapping[str, Tensor] | None = None
-) -> int:
+def largest_ratio(probe: Probe, scores: Mapping[str, Tensor], eligible: Mapping[str, Tensor] | None = None) -> int:
     """The largest whole ratio at which every output that can be reached still keeps a path of its own."""
     flat = _Flat(probe)
     order = ranked(scores, flat.row(eligible if eligible is not None else probe.full()), flat)
@@ -212,9 +205,7 @@ def _paths(flat: _Flat, order: Tensor) -> Tensor:
     row = flat.row(paths)
     lost = int((widths <= 0).sum())
     if lost:
-        log.warning(
-            "%d of %d outputs have no path from the input among the eligible weights", lost, len(widths)
-        )
+        log.warning("%d of %d outputs have no path from the input among the eligible weights", lost, len(widths))
     return flat.alive(row)
 
 
@@ -233,7 +224,7 @@ def _reserve(flat: _Flat, order: Tensor, budget: int) -> Tensor:
 
 
 def _compact(flat: _Flat, order: Tensor, paths: Tensor) -> Tensor:
-    """Paths into the same outputs with fewer weights: one path is shared, the other outputs branch off it with one weight each."""
+    """Fewer weights into the same outputs: one path is shared, the other outputs branch off it by one weight each."""
     probe = flat.probe
     outputs = probe.outputs_reached(flat.masks(paths))
     best: Tensor | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import EdgepruneError, Unsupported
 from .masks import Masks, prunable
-from .neutral import PLAIN, Call, Edges, Signal, meaning
+from .neutral import PLAIN, Call, Edges, Signal, meaning, moved
 from .semiring import Counting, Semiring, Widest
 
 
@@ -43,7 +43,7 @@ class Probe:
                 self._sources[name] = value.detach().cpu().clone() if isinstance(value, Tensor) else value
                 if isinstance(value, nn.Parameter):
                     self._learned.add(name)
-        self._inputs = [value for value in pytree.tree_leaves(example_inputs)]
+        self._inputs = list(pytree.tree_leaves(example_inputs))
         self._constants: dict[str, Any] = {}
         self._used: set[str] = set()
         every = {name: torch.ones(weight.shape) for name, weight in weights.items()}
@@ -52,9 +52,7 @@ class Probe:
         self.names = [name for name in weights if name in self._used]
         self.shapes = {name: weights[name].shape for name in self.names}
         if not self.names:
-            raise EdgepruneError(
-                "the network has no convolution or linear weight between its input and its output"
-            )
+            raise EdgepruneError("the network has no convolution or linear weight between its input and its output")
 
     @property
     def total(self) -> int:
@@ -83,10 +81,7 @@ class Probe:
     def outputs_reached(self, masks: Mapping[str, Tensor]) -> Tensor:
         """Per output (class, channel) whether any path from the input arrives; bool."""
         with torch.no_grad():
-            return (
-                self._outputs_of(self._walk(Counting(), {name: masks[name].float() for name in self.names}))
-                > 0
-            )
+            return self._outputs_of(self._walk(Counting(), {name: masks[name].float() for name in self.names})) > 0
 
     def widest_paths(self, ranks: Mapping[str, Tensor]) -> tuple[Masks, Tensor]:
         """(the weights on one best path into each output, the rank of the weakest weight on each path).
@@ -108,9 +103,7 @@ class Probe:
         for value in values:
             if isinstance(value, Signal):
                 x = value.value
-                axis = (
-                    1 if x.dim() not in (1, 3) else -1
-                )  # maps are [batch, channel, ...], sequences [batch, place, channel]
+                axis = 1 if x.dim() not in (1, 3) else -1  # maps are [batch, channel, ...], sequences [batch, place, channel]
                 x = x.movedim(axis, 0).reshape(x.shape[axis], -1)
                 rows.append(x.max(1).values)
         if not rows:
@@ -124,10 +117,7 @@ class Probe:
             if node.op == "placeholder":
                 values[node.name] = self._entering(node.name, semiring, weights, inputs)
             elif node.op == "output":
-                return [
-                    values[n.name] if isinstance(n, torch.fx.Node) else n
-                    for n in pytree.tree_leaves(node.args[0])
-                ]
+                return [values[n.name] if isinstance(n, torch.fx.Node) else n for n in pytree.tree_leaves(node.args[0])]
             elif node.name in self._constants:
                 values[node.name] = self._constants[node.name]
             else:
@@ -140,53 +130,50 @@ class Probe:
             return Signal(torch.full(given.shape, semiring.source)) if isinstance(given, Tensor) else given
         source = self._sources[name]
         if isinstance(source, Edges):
-            return (
-                Edges(source.name, weights[source.name], source.parameter)
-                if source.name in weights
-                else source.parameter
-            )
+            return Edges(source.name, weights[source.name], source.parameter) if source.name in weights else source.parameter
         return source
 
     def _step(self, node: torch.fx.Node, semiring: Semiring, values: dict[str, Any], first: bool) -> Any:
-        args, kwargs = (torch.fx.node.map_arg(a, lambda n: values[n.name]) for a in (node.args, node.kwargs))
-        leaves = pytree.tree_leaves((args, kwargs), is_leaf=lambda v: isinstance(v, (Signal, Edges)))
+        args: Any = torch.fx.node.map_arg(node.args, lambda n: values[n.name])
+        kwargs: Any = torch.fx.node.map_arg(node.kwargs, lambda n: values[n.name])
         if node.target in PLAIN:
             return PLAIN[node.target](*args)
-        live = [leaf for leaf in leaves if isinstance(leaf, Signal)]
-        learned = any(n.name in self._learned for n in node.all_input_nodes)
-        if not live and not any(isinstance(leaf, Edges) for leaf in leaves):
-            value = node.target(*args, **kwargs)  # type: ignore[operator]
-            if learned:
-                self._learned.add(node.name)
-            if first:
-                self._constants[node.name] = value
-            return value
-        schema = getattr(node.target, "_schema", None)
+        leaves = pytree.tree_leaves((args, kwargs), is_leaf=lambda v: isinstance(v, (Signal, Edges)))
+        live = any(isinstance(leaf, Signal) for leaf in leaves)
+        edges = [leaf.name for leaf in leaves if isinstance(leaf, Edges)]
+        schema: Any = getattr(node.target, "_schema", None)
         means = meaning(schema.name) if schema is not None else None
-        if means is None and live:
+        if not live and (not edges or means is not moved):
+            # Also weights that meet only constants make a constant: a table, not a connection.
+            return self._constant(node, args, kwargs, bool(edges), first)
+        if means is None:
             raise Unsupported(
                 f"{_layer(node)}: how a signal passes {node.target} is not known; teach it in edgeprune/pruning/neutral.py"
             )
-        if not live and (means is None or means.__name__ != "_moved"):
-            # Weights that meet only constants make a constant: a table, not a connection.
-            real = pytree.tree_map_only(
-                Edges, lambda e: e.parameter, (args, kwargs), is_leaf=lambda v: isinstance(v, Edges)
-            )
-            self._learned.add(node.name)
-            value = node.target(*real[0], **real[1])  # type: ignore[operator]
-            if first:
-                self._constants[node.name] = value
-            return value
         if live:
-            self._used.update(leaf.name for leaf in leaves if isinstance(leaf, Edges))
-        bound = dict(zip((a.name for a in schema.arguments), args, strict=False))
-        call_args = {a.name: bound.get(a.name, kwargs.get(a.name, a.default_value)) for a in schema.arguments}
-        positions = [a.name for a in schema.arguments if not a.kwarg_only]
-        value = means(Call(node.target, call_args, positions, semiring, learned, _layer(node)))
-        if schema.name.endswith("_") and node.args and isinstance(node.args[0], torch.fx.Node):
-            values[node.args[0].name] = (
-                value  # changed in place: later readers of the old name see the new value
+            self._used.update(edges)
+        given = dict(zip((a.name for a in schema.arguments), args, strict=False))
+        value = means(
+            Call(
+                target=node.target,
+                args={a.name: given.get(a.name, kwargs.get(a.name, a.default_value)) for a in schema.arguments},
+                positions=[a.name for a in schema.arguments if not a.kwarg_only],
+                semiring=semiring,
+                learned=any(n.name in self._learned for n in node.all_input_nodes),
+                layer=_layer(node),
             )
+        )
+        if schema.name.endswith("_") and node.args and isinstance(node.args[0], torch.fx.Node):
+            values[node.args[0].name] = value  # changed in place: later readers of the old name see the new value
+        return value
+
+    def _constant(self, node: torch.fx.Node, args: Any, kwargs: Any, of_weights: bool, first: bool) -> Any:
+        args, kwargs = pytree.tree_map_only(Edges, lambda e: e.parameter, (args, kwargs), is_leaf=lambda v: isinstance(v, Edges))
+        if of_weights or any(n.name in self._learned for n in node.all_input_nodes):
+            self._learned.add(node.name)
+        value = cast(Any, node.target)(*args, **kwargs)
+        if first:
+            self._constants[node.name] = value
         return value
 
 
@@ -202,7 +189,8 @@ def _layer(node: torch.fx.Node) -> str:
 
 def _exported(module: nn.Module, example_inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
     was_training = [part for part in module.modules() if part.training]
-    module.eval()
+    for part in was_training:
+        part.training = False
     try:
         return torch.export.export(module, example_inputs, strict=False)
     except EdgepruneError:

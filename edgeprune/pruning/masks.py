@@ -86,9 +86,7 @@ class Masks(dict[str, Tensor]):
         return sum(mask.numel() for mask in self.values())
 
     def same(self, other: Mapping[str, Tensor]) -> bool:
-        return self.keys() == other.keys() and all(
-            torch.equal(mask, other[name]) for name, mask in self.items()
-        )
+        return self.keys() == other.keys() and all(torch.equal(mask, other[name]) for name, mask in self.items())
 
     def apply(self, module: nn.Module) -> None:
         """Sets the masked weights of `module` to zero. Raises EdgepruneError where names or shapes do not fit."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -115,35 +115,31 @@ def _never_closed(call: Call) -> Signal:
 
 
 @_means(
-    "view", "reshape", "flatten", "unflatten", "permute", "transpose", "t", "swapaxes", "movedim", "unsqueeze", "squeeze", "expand",
-    "expand_as", "repeat", "select", "slice", "narrow", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "roll",
-    "flip", "index", "index_select", "repeat_interleave", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "unfold", "im2col",
-    "view_as", "reshape_as", "rot90", "tile", "numpy_T", "mT", "_unsafe_view", "native_channel_shuffle", "upsample_nearest1d",
-    "upsample_nearest2d", "upsample_nearest3d", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
+    "view", "reshape", "flatten", "unflatten", "permute", "transpose", "t", "swapaxes", "movedim", "unsqueeze", "squeeze",
+    "expand", "expand_as", "repeat", "select", "slice", "narrow", "chunk", "split", "split_with_sizes", "tensor_split",
+    "unbind", "roll", "flip", "index", "index_select", "repeat_interleave", "pixel_shuffle", "pixel_unshuffle", "im2col",
+    "channel_shuffle", "native_channel_shuffle", "view_as", "reshape_as", "rot90", "tile", "numpy_T", "mT", "_unsafe_view",
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "reflection_pad1d", "reflection_pad2d",
+    "replication_pad1d", "replication_pad2d",
 )  # fmt: skip
-def _moved(call: Call) -> Any:
+def moved(call: Call) -> Any:
+    """The same values at other places; also of a weight on its way to its layer."""
     first = _first(call)
     if str(call.target).startswith("aten.view"):
         # The walk's values may lie in memory otherwise than the network's.
-        call = replace(
-            call, target=torch.ops.aten.reshape.default, args={"self": first, "shape": call.args["size"]}
-        )
+        call = replace(call, target=torch.ops.aten.reshape.default, args={"self": first, "shape": call.args["size"]})
         call = replace(call, positions=["self", "shape"])
 
     def wrapped(value: Any, parameter: Any) -> Any:
         if isinstance(value, (list, tuple)):
             parameters = parameter if parameter is not None else [None] * len(value)
             return [wrapped(v, p) for v, p in zip(value, parameters, strict=True)]
-        return (
-            replace(first, value=value) if isinstance(first, Signal) else Edges(first.name, value, parameter)
-        )
+        return replace(first, value=value) if isinstance(first, Signal) else Edges(first.name, value, parameter)
 
     if isinstance(first, Edges):
         return wrapped(call.on(), call.on(**{call.positions[0]: first.parameter}))
     if not isinstance(first, Signal):
-        raise EdgepruneError(
-            f"{call.layer}: {call.target} reads a constant at places that depend on the input"
-        )
+        raise EdgepruneError(f"{call.layer}: {call.target} reads a constant at places that depend on the input")
     return wrapped(call.on(), None)
 
 
@@ -151,7 +147,7 @@ def _moved(call: Call) -> Any:
 def _padded(call: Call) -> Signal:
     # The value of the border is a constant like a bias: no signal.
     value = call.on(value=0.0) if call.args.get("value") else call.on()
-    return replace(_first(call), value=value)
+    return Signal(value, open=_first(call).open)
 
 
 @_means("cat", "concat", "stack")
@@ -183,9 +179,18 @@ def _two(call: Call) -> tuple[Any, Any]:
     return values[0], values[1]
 
 
+def _broadcast_shape(*shapes: torch.Size) -> torch.Size:
+    return cast(torch.Size, torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+def _broadcast(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    shape = _broadcast_shape(a.shape, b.shape)
+    return a.expand(shape), b.expand(shape)
+
+
 def _stretched(signal: Signal, other: Any) -> Signal:
     if isinstance(other, Tensor):
-        shape = torch.broadcast_shapes(signal.value.shape, other.shape)
+        shape = _broadcast_shape(signal.value.shape, other.shape)
         return replace(signal, value=signal.value.expand(shape))
     return signal
 
@@ -201,9 +206,7 @@ def _sum(call: Call) -> Signal:
 @_means("where")
 def _chosen(call: Call) -> Signal:
     parts = [v for v in call.args.values() if isinstance(v, Signal)]
-    shape = torch.broadcast_shapes(
-        *(_plain(v).shape for v in call.args.values() if isinstance(_plain(v), Tensor))
-    )
+    shape = _broadcast_shape(*(_plain(v).shape for v in call.args.values() if isinstance(_plain(v), Tensor)))
     value = parts[0].value.expand(shape)
     for part in parts[1:]:
         value = call.semiring.join(value, part.value.expand(shape))
@@ -233,10 +236,10 @@ def _quotient(call: Call) -> Signal:
 
 def _both(call: Call, a: Signal, b: Signal) -> Signal:
     if a.open and b.open:
-        return Signal(call.semiring.join(*torch.broadcast_tensors(a.value, b.value)), open=True)
+        return Signal(call.semiring.join(*_broadcast(a.value, b.value)), open=True)
     left = call.semiring.open(a.value) if a.open else a.value
     right = call.semiring.open(b.value) if b.open else b.value
-    return Signal(call.semiring.both(*torch.broadcast_tensors(left, right)))
+    return Signal(call.semiring.both(*_broadcast(left, right)))
 
 
 @_means("matmul", "bmm", "einsum", "mm")
@@ -247,15 +250,12 @@ def _contraction(call: Call) -> Signal:
         return Signal(call.semiring.layer(lambda x, w: F.linear(x, w), None, a.value, b.value.t()))
     if not (isinstance(a, Signal) and isinstance(b, Signal)):
         if isinstance(a, Edges) or isinstance(b, Edges):
-            raise EdgepruneError(
-                f"{call.layer}: a weight enters {call.target} in a form not known; use a linear layer"
-            )
+            raise EdgepruneError(f"{call.layer}: a weight enters {call.target} in a form not known; use a linear layer")
         fixed = [v if isinstance(v, Signal) else (v != 0).float() for v in (a, b)]
         a, b = (v if isinstance(v, Signal) else Signal(v) for v in fixed)
 
     def run(left: Tensor, right: Tensor) -> Tensor:
-        value = torch.einsum(equation, left, right) if equation else torch.matmul(left, right)
-        return value
+        return torch.einsum(equation, left, right) if equation else torch.matmul(left, right)
 
     opened = "a" if a.open else "b" if b.open else ""
     if equation:
@@ -263,25 +263,15 @@ def _contraction(call: Call) -> Signal:
     return Signal(call.semiring.contract(run, a.value, b.value, opened))
 
 
-def _einsum(
-    call: Call, equation: str, run: Callable[[Tensor, Tensor], Tensor], a: Signal, b: Signal, opened: str
-) -> Tensor:
+def _einsum(call: Call, equation: str, run: Callable[[Tensor, Tensor], Tensor], a: Signal, b: Signal, opened: str) -> Tensor:
     """An einsum as a batched matrix product, so that every semiring knows it."""
     left, rest = equation.replace(" ", "").split(",")
     right, out = rest.split("->")
     batch = [c for c in out if c in left and c in right]
     summed = [c for c in left if c in right and c not in out]
     mine, yours = [c for c in left if c not in right], [c for c in right if c not in left]
-    size = {
-        c: n
-        for letters, v in ((left, a.value), (right, b.value))
-        for c, n in zip(letters, v.shape, strict=True)
-    }
-    if (
-        len({*left}) != len(left)
-        or len({*right}) != len(right)
-        or sorted(out) != sorted(batch + mine + yours)
-    ):
+    size = {c: n for letters, v in ((left, a.value), (right, b.value)) for c, n in zip(letters, v.shape, strict=True)}
+    if len({*left}) != len(left) or len({*right}) != len(right) or sorted(out) != sorted(batch + mine + yours):
         raise EdgepruneError(f"{call.layer}: einsum {equation} is not a batched matrix product")
 
     def folded(value: Tensor, letters: str, rows: list[str], columns: list[str]) -> Tensor:
@@ -306,9 +296,7 @@ def _volume(size: dict[str, int], letters: list[str]) -> int:
 def _attention(call: Call) -> Signal:
     q, k, v, mask = (call.args[key] for key in ("query", "key", "value", "attn_mask"))
     if isinstance(mask, Signal) or not all(isinstance(x, Signal) for x in (q, k, v)):
-        raise EdgepruneError(
-            f"{call.layer}: attention whose mask is computed, or whose factors are constant, is not known here"
-        )
+        raise EdgepruneError(f"{call.layer}: attention whose mask is computed, or whose factors are constant, is not known here")
     allowed = None
     if call.args["is_causal"]:
         allowed = torch.ones(q.value.shape[-2], k.value.shape[-2]).tril()
@@ -349,9 +337,7 @@ def _convolution(call: Call) -> Signal:
     else:
         padding = tuple((p, p) for p in each(0 if args["padding"] == "valid" else args["padding"]))
     if transposed:
-        padding = tuple(
-            (p, q - more) for (p, q), more in zip(padding, each(args["output_padding"]), strict=True)
-        )
+        padding = tuple((p, q - more) for (p, q), more in zip(padding, each(args["output_padding"]), strict=True))
     conv = Conv(each(args["stride"]), padding, dilation, args["groups"], transposed)
     return Signal(call.semiring.layer(lambda x, w: call.on(input=x, weight=w, bias=None), conv, x, edges))
 
@@ -412,9 +398,7 @@ def _extreme(call: Call) -> Any:
     return [_reduced(call), None]
 
 
-@_means(
-    "new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like", "new_empty", "empty_like"
-)
+@_means("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like", "new_empty", "empty_like")
 def _fresh(call: Call) -> Tensor:
     value = call.on()
     assert isinstance(value, Tensor)

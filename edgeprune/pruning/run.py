@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from .flow import Probe
 from .masks import Masks
 from .progress import Progress, Round
 from .training import Place, Recipe, derived_seed, evaluate, recalibrate, snapshot, train
+
+if TYPE_CHECKING:
+    from ..data import Data
 
 STATE_FILE = "pruning-state.pt"
 STATE_VERSION = 1
@@ -38,7 +41,7 @@ class Run:
     budget: int
     plan: Plan
     criterion: Criterion
-    data: Any
+    data: Data | None
     retrain: str
     aap: bool
     place: Place
@@ -52,17 +55,11 @@ class Run:
     fingerprint: dict[str, Any] = field(default_factory=dict)
     _started: float = 0.0
 
-    @property
-    def trains(self) -> bool:
-        return self.data is not None and self.data.train is not None and self.retrain != "none"
-
     def scores(self) -> dict[str, Tensor]:
         """The criterion's opinion of the network as it is now."""
         train_part = self.data.train if self.data is not None else None
         seed = derived_seed(self.seed, len(self.records), 0)
-        return self.criterion(
-            self.module, Context(self.masks, train_part, device=self.place.device, seed=seed)
-        )
+        return self.criterion(self.module, Context(self.masks, train_part, device=self.place.device, seed=seed))
 
     def cut(self, budget: int, rounds: int) -> None:
         """Keeps `budget` of the weights that are not masked yet."""
@@ -86,7 +83,7 @@ class Run:
 
     def train(self, recipe: Recipe) -> float | None:
         """Retrains under the masks; the mean loss of the last epoch, None where there is nothing to train on."""
-        if not self.trains or recipe.epochs == 0:
+        if self.data is None or self.data.train is None or self.retrain == "none" or recipe.epochs == 0:
             return None
         self.progress.phase("retraining")
         seed = derived_seed(self.seed, len(self.records))
@@ -108,9 +105,7 @@ class Run:
             accuracy = evaluate(self.module, self.data.test, place=self.place)
         seconds = time.perf_counter() - self._started
         alive = self.probe.alive(self.masks).kept
-        record = Round(
-            len(self.records) + 1, self.masks.kept, alive, self.masks.total, accuracy, loss, epochs, seconds
-        )
+        record = Round(len(self.records) + 1, self.masks.kept, alive, self.masks.total, accuracy, loss, epochs, seconds)
         self.records.append(record)
         self.save()
         self.progress.round_finished(record)
@@ -142,18 +137,14 @@ class Run:
             state = torch.load(self.state_path, weights_only=True)
             saved, version = state["fingerprint"], state["version"]
         except Exception as error:
-            raise EdgepruneError(
-                f"{self.state_path} is not a readable state ({error}); delete it and start again"
-            ) from None
+            raise EdgepruneError(f"{self.state_path} is not a readable state ({error}); delete it and start again") from None
         if version != STATE_VERSION:
             raise EdgepruneError(
                 f"{self.state_path} is of version {version}, this is {STATE_VERSION}; start again without resuming"
             )
         differing = [key for key in self.fingerprint if saved.get(key) != self.fingerprint[key]]
         if differing:
-            said = "; ".join(
-                f"{key} was {saved.get(key)!r} and is now {self.fingerprint[key]!r}" for key in differing
-            )
+            said = "; ".join(f"{key} was {saved.get(key)!r} and is now {self.fingerprint[key]!r}" for key in differing)
             raise EdgepruneError(
                 f"cannot resume {self.state_path}: {said}; give the same values, or start again without resuming"
             )

@@ -34,9 +34,7 @@ class Conv:
 
     def lifted(self) -> Conv:
         """The same along the last of two dimensions."""
-        return replace(
-            self, stride=(1, *self.stride), padding=((0, 0), *self.padding), dilation=(1, *self.dilation)
-        )
+        return replace(self, stride=(1, *self.stride), padding=((0, 0), *self.padding), dilation=(1, *self.dilation))
 
 
 class Semiring(Protocol):
@@ -188,7 +186,7 @@ def _distinct(columns: Tensor) -> tuple[Tensor, Tensor]:
         return every, every
     weights = torch.linspace(1.0, 2.0, flat.shape[0], dtype=torch.float64).square()
     marks = torch.nan_to_num(flat, posinf=3.0e8).double().mul_(weights[:, None]).sum(0)
-    unique, place = marks.unique(return_inverse=True)
+    unique, place = torch.unique(marks, return_inverse=True)
     first = torch.empty(len(unique), dtype=torch.int64)
     first[place] = every
     # Equal marks are only a sign of equal columns; the columns decide.
@@ -218,9 +216,7 @@ class Widest:
         if conv.transposed:
             x, edges, conv = _as_convolution(x, edges, conv)
         (top, bottom), (left, right) = conv.padding
-        patches = F.unfold(
-            F.pad(x, [left, right, top, bottom]), edges.shape[2:], dilation=conv.dilation, stride=conv.stride
-        )
+        patches = F.unfold(F.pad(x, [left, right, top, bottom]), edges.shape[2:], dilation=conv.dilation, stride=conv.stride)
         columns = patches.reshape(conv.groups, -1, patches.shape[-1])
         return _widest(columns, edges.reshape(conv.groups, -1, columns.shape[1])).reshape(shape)
 
@@ -258,9 +254,7 @@ class Widest:
 def _as_convolution(x: Tensor, edges: Tensor, conv: Conv) -> tuple[Tensor, Tensor, Conv]:
     """A transposed convolution is a convolution over the input spread out by the stride, with its kernel turned round."""
     inputs, per_group, *kernel = edges.shape
-    wide = x.new_zeros(
-        *x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], conv.stride, strict=True))
-    )
+    wide = x.new_zeros(*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], conv.stride, strict=True)))
     wide[:, :, :: conv.stride[0], :: conv.stride[1]] = x
     turned = edges.reshape(conv.groups, inputs // conv.groups, per_group, *kernel).transpose(1, 2).flip(3, 4)
     reach = [d * (k - 1) for d, k in zip(conv.dilation, kernel, strict=True)]

@@ -6,16 +6,20 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from ..errors import CheckFailed, EdgepruneError
 from .masks import Masks
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..data import Split
 
 OPTIMIZERS = ("adamw", "sgd")
 CURVES = ("one-cycle", "cosine", "constant")
@@ -41,19 +45,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
-            raise EdgepruneError(
-                f"optimizer={self.optimizer!r} is not known; choose one of {', '.join(OPTIMIZERS)}"
-            )
+            raise EdgepruneError(f"optimizer={self.optimizer!r} is not known; choose one of {', '.join(OPTIMIZERS)}")
         if self.curve not in CURVES:
             raise EdgepruneError(f"curve={self.curve!r} is not known; choose one of {', '.join(CURVES)}")
         if self.epochs < 0 or self.batch_size < 1:
-            raise EdgepruneError(
-                f"epochs={self.epochs} and batch_size={self.batch_size} must not be negative or empty"
-            )
+            raise EdgepruneError(f"epochs={self.epochs} and batch_size={self.batch_size} must not be negative or empty")
         if not (math.isfinite(self.lr) and self.lr > 0):
-            raise EdgepruneError(
-                f"lr={self.lr} is not a learning rate; give a positive number, for example 0.001"
-            )
+            raise EdgepruneError(f"lr={self.lr} is not a learning rate; give a positive number, for example 0.001")
 
     def lr_at(self, step: int, steps: int) -> float:
         """The learning rate of this step out of so many."""
@@ -78,13 +76,12 @@ class Place:
         try:
             devices: Any = [int(index)] if index and kind != "cpu" else 1
             return Fabric(accelerator=kind, devices=devices, precision=self.precision)  # type: ignore[arg-type]
-        except (ValueError, RuntimeError, ImportError) as error:
-            if type(error).__name__ == "MisconfigurationException" or not isinstance(error, ImportError):
-                reason = str(error).strip().splitlines()[0]
-                raise EdgepruneError(
-                    f"cannot train on device {self.device} with precision {self.precision}: {reason}; try --device cpu --precision 32-true"
-                ) from None
-            raise
+        except (ValueError, RuntimeError, MisconfigurationException) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise EdgepruneError(
+                f"cannot train on device {self.device} with precision {self.precision}: {reason}; "
+                "try device cpu with precision 32-true"
+            ) from None
 
 
 def derived_seed(*parts: int) -> int:
@@ -97,7 +94,7 @@ def derived_seed(*parts: int) -> int:
 
 def train(
     module: nn.Module,
-    split: Any,
+    split: Split,
     recipe: Recipe,
     *,
     masks: Masks | None = None,
@@ -122,7 +119,7 @@ def train(
     try:
         for epoch in range(recipe.epochs):
             with _own_randomness(derived_seed(seed, epoch), fabric.device):
-                module.train()
+                set_mode(module, training=True)
                 losses = torch.zeros((), device=fabric.device)
                 right = torch.zeros((), dtype=torch.int64, device=fabric.device)
                 seen = 0
@@ -153,16 +150,17 @@ def train(
     finally:
         if handle is not None:
             handle.remove()
-        module.eval()
+        set_mode(module, training=False)
         module.zero_grad(set_to_none=True)
         module.to("cpu")
     return loss_mean
 
 
-def evaluate(module: nn.Module, split: Any, *, place: Place | None = None, batch_size: int = 1000) -> float:
+def evaluate(module: nn.Module, split: Split, *, place: Place | None = None, batch_size: int = 1000) -> float:
     """The share of samples in `split` whose largest logit is their label's, 0 to 1. The module ends in eval mode on the CPU."""
     device = (place or Place()).fabric().device
-    module.to(device).eval()
+    module.to(device)
+    set_mode(module, training=False)
     right = seen = 0
     with torch.inference_mode():
         for x, y in split.batches(batch_size, device=device):
@@ -176,7 +174,7 @@ def evaluate(module: nn.Module, split: Any, *, place: Place | None = None, batch
 
 def recalibrate(
     module: nn.Module,
-    split: Any,
+    split: Split,
     *,
     place: Place | None = None,
     batches: int = 100,
@@ -187,31 +185,27 @@ def recalibrate(
 
     Needed after a one-shot cut: the stored statistics are those of the dense network.
     """
-    norms = [
-        m
-        for m in module.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats
-    ]
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     if not norms:
         return
     device = (place or Place()).fabric().device
-    module.to(device).eval()
+    module.to(device)
+    set_mode(module, training=False)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over all batches
         norm.train()
     with torch.no_grad():
-        for n, (x, _) in enumerate(
-            split.batches(batch_size, shuffle=True, seed=derived_seed(seed, -2), device=device)
-        ):
+        for n, (x, _) in enumerate(split.batches(batch_size, shuffle=True, seed=derived_seed(seed, -2), device=device)):
             if n >= batches:
                 break
             if len(x) > 1:
                 module(x)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    module.eval().to("cpu")
+    set_mode(module, training=False)
+    module.to("cpu")
 
 
 def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -234,6 +228,12 @@ def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+def set_mode(module: nn.Module, *, training: bool) -> None:
+    """Train or eval mode; a module made by torch.export stays in the mode it was exported in."""
+    with contextlib.suppress(NotImplementedError):
+        module.train(training)
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

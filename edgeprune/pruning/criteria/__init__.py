@@ -1,4 +1,4 @@
-"""How much each weight matters. A criterion is one function; its file and its line in CRITERIA are all there is to one."""
+"""How much each weight matters. A criterion is one function: its file, and its line in CRITERIA."""
 
 from __future__ import annotations
 

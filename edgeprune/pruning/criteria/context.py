@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 from ..masks import Masks
 
+if TYPE_CHECKING:
+    from ...data import Split
+
 
 @dataclass(frozen=True)
 class Context:
-    """`masks`: the weights that are not masked yet; scores of others are not read. `data`: a Split, None without data."""
+    """`masks`: the weights that are not masked yet (scores of others are not read); `data`: the training part, if any."""
 
     masks: Masks
-    data: Any = None
+    data: Split | None = None
     loss: Callable[[Tensor, Tensor], Tensor] = field(default=F.cross_entropy)
     device: torch.device | str = "cpu"
     seed: int = 0

@@ -1,4 +1,4 @@
-"""When to cut and how to retrain. A schedule is one function of a Run; its file and its line in SCHEDULES are all there is to one."""
+"""When to cut and how to retrain. A schedule is one function of a Run: its file, and its line in SCHEDULES."""
 
 from __future__ import annotations
 
