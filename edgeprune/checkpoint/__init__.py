@@ -2,7 +2,7 @@
 
 reading.py      bytes to plain objects, refusing what would run code
 safetensors.py  the same for .safetensors
-programs.py     the same for what torch.export saved
+programs.py     the same for what torch.export saved; plain_programs.py says whether that is safe
 state.py        finds the state dict and stored masks, and fits them to a network
 loading.py, saving.py
 """

@@ -31,8 +31,8 @@ class Loaded:
     """A network in eval mode and what its file says of it.
 
     `example_inputs` is a batch of one; `input_shape` has no batch axis; `data_spec` and `model_spec` have absolute paths;
-    `masks` are those of an already pruned network (bool, by weight name, True where the weight exists), else None; `meta` is
-    whatever else the file says, in plain types.
+    `masks` are those of an already pruned network (bool, by weight name, True where the weight exists; a weight without one is
+    whole), None where the file has none; `meta` is whatever else the file says, in plain types.
     """
 
     module: nn.Module
@@ -158,7 +158,7 @@ def _pickled_module(content: Any) -> nn.Module | None:
 
 
 def _ready(where: str, loaded: Loaded, input_shape: tuple[int, ...] | None) -> Loaded:
-    """The same in eval mode, with masks for every prunable weight and an input that was seen to pass."""
+    """The same in eval mode, with an input that was seen to pass."""
     shape = tuple(input_shape or loaded.input_shape)
     if not shape:
         raise EdgepruneError(
@@ -183,12 +183,4 @@ def _ready(where: str, loaded: Loaded, input_shape: tuple[int, ...] | None) -> L
         raise EdgepruneError(
             f"{where}: the network fails on an input of shape {(1, *shape)} ({first}); pass --input-shape"
         ) from None
-    if loaded.masks is not None:
-        # Here, not above: pruning is only needed for what is pruned already.
-        from ..pruning.masks import prunable
-
-        weights = prunable(loaded.module)
-        loaded.masks = {
-            name: loaded.masks.get(name, torch.ones(weight.shape, dtype=torch.bool)) for name, weight in weights.items()
-        }
     return loaded

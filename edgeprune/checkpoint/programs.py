@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import io
-import json
+import logging
 import re
 import warnings
-import zipfile
-from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import EdgepruneError
+from .plain_programs import require_plain
 
-# Sizes in a saved graph are text that is evaluated on reading: numbers, symbols and sympy's functions are all it may say.
-_SIZE = re.compile(r"(?:(?:[su]\d+|[A-Z][A-Za-z]*)\b|\d+|[\s+\-*/(),<>=])*")
+log = logging.getLogger("edgeprune")
 
 
 def read_program(where: str, data: bytes, allow_pickle: bool) -> tuple[nn.Module, tuple[int, ...]]:
@@ -25,13 +24,14 @@ def read_program(where: str, data: bytes, allow_pickle: bool) -> tuple[nn.Module
     reading it would run code.
     """
     if not allow_pickle:
-        _require_plain(where, data)
+        require_plain(where, data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.export.load(io.BytesIO(data))
             # Guards would tie the graph to the batch size it was exported with even where it fits any.
-            module = program.module(check_guards=False)
+            unguarded = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
+            module = program.module(**unguarded)
     except Exception as error:  # torch raises nearly anything on what another version wrote
         first = str(error).split("\n")[0][:100].rstrip(" .")
         raise EdgepruneError(
@@ -41,10 +41,22 @@ def read_program(where: str, data: bytes, allow_pickle: bool) -> tuple[nn.Module
     # An exported graph has one mode, the one it was traced in; switching modes must not be an error.
     for name in ("train", "eval"):
         module.__dict__.pop(name, None)
-    inputs = [node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder"]  # type: ignore[union-attr, operator]
+    nodes = list(module.graph.nodes)  # type: ignore[union-attr, arg-type]
+    if any(_trains(node) for node in nodes):
+        raise EdgepruneError(f"{where} was exported in training mode; call module.eval() and export it again")
+    inputs = [node.meta.get("val") for node in nodes if node.op == "placeholder"]
     if len(inputs) != 1 or not isinstance(inputs[0], torch.Tensor) or inputs[0].dim() < 2:
         raise EdgepruneError(f"{where} takes {len(inputs)} inputs; edgeprune takes networks of one tensor [batch, ...]")
-    return module, tuple(int(n) for n in inputs[0].shape[1:])
+    shape = tuple(inputs[0].shape[1:])
+    if not all(isinstance(n, int) for n in shape):
+        return module, ()  # sizes that the program leaves open are for the user to say
+    if not _takes_batches(module, shape):
+        log.warning(
+            "%s runs on the batch size of its export only; to train it or measure accuracy, export it with a dynamic batch "
+            "(dynamic_shapes of torch.export.export)",
+            where,
+        )
+    return module, shape
 
 
 def program_bytes(module: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> bytes:
@@ -62,45 +74,16 @@ def program_bytes(module: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -
     return buffer.getvalue()
 
 
-def _require_plain(where: str, data: bytes) -> None:
-    """Every pickle inside passes the safe reader, and every size is arithmetic."""
+def _trains(node: torch.fx.Node) -> bool:
+    """Whether the node behaves as in training: a dropout that drops, a batch norm that counts."""
+    name = str(node.target)
+    at = 5 if name.startswith("aten.batch_norm") else 2 if re.match(r"aten\.\w*dropout", name) else None
+    return at is not None and len(node.args) > at and node.args[at] is True
+
+
+def _takes_batches(module: nn.Module, shape: tuple[int, ...]) -> bool:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise EdgepruneError(f"{where} is truncated or damaged ({error}); copy or save it again") from None
-    raw: set[str] = set()
-    for name, content in members.items():
-        if name.endswith(".json"):
-            try:
-                table = json.loads(content)
-            except (ValueError, RecursionError):
-                raise EdgepruneError(f"{where} is damaged: {name} is no JSON; copy or save it again") from None
-            _check_sizes(where, table)
-            if name.endswith("_config.json"):
-                entries = table.get("config", {}).values() if isinstance(table, dict) else ()
-                raw |= {str(e["path_name"]) for e in entries if isinstance(e, dict) and e.get("use_pickle") is False}
-    for name, content in members.items():
-        if name.rpartition("/")[2] in raw or not content.startswith((b"PK", b"\x80")):
-            continue
-        try:
-            torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception:
-            raise EdgepruneError(
-                f"{where} holds {name}, which would run code when read; if you trust it, pass --allow-pickle"
-            ) from None
-
-
-def _check_sizes(where: str, table: Any) -> None:
-    pending = [table]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            text = value.get("expr_str")
-            if isinstance(text, str) and not _SIZE.fullmatch(text):
-                raise EdgepruneError(
-                    f"{where} has the size {text[:60]!r}, which would run code when read; if you trust it, pass --allow-pickle"
-                )
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
+        with torch.no_grad():
+            return all(len(module(torch.zeros(n, *shape))) == n for n in (1, 3))
+    except Exception:  # whatever the graph raises: it does not take them
+        return False
