@@ -12,7 +12,7 @@ import pytest
 from edgeprune.errors import CheckFailed, EdgepruneError
 from edgeprune.graph import Array, Graph, Node, Value
 from edgeprune.ops import Activation, Conv, Flatten, Linear
-from edgeprune.verify import Parity, random_inputs, verify
+from edgeprune.parity import Parity, random_inputs, verify
 
 
 def classifier(seed: int = 0, classes: int = 10) -> Graph:
@@ -215,6 +215,6 @@ def test_random_inputs_are_smooth_varied_and_the_same_for_the_same_seed() -> Non
 
 
 def test_verification_needs_no_torch() -> None:
-    code = "import sys, edgeprune.verify; print([m for m in sys.modules if re.match('torch|tensorflow', m)])"
+    code = "import sys, edgeprune.parity; print([m for m in sys.modules if re.match('torch|tensorflow', m)])"
     done = subprocess.run([sys.executable, "-c", f"import re; {code}"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"\[\]\s*", done.stdout)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
+from ..parity import Parity as MeasuredParity
 from ..profiling import Profile
 from ..profiling import Ratio as MeasuredRatio
-from ..verify import Parity as MeasuredParity
 from .schema import Artifact, Dense, Latency, Parity, Speedup
 
 # What a run's numbers can depend on; those that are not installed are left out.

@@ -73,6 +73,6 @@ def gain(before: float | None, after: float | None) -> str:
     return NOTHING if before is None or not after else times(before / after)
 
 
-def shape(value: Sequence[int] | None) -> str:
+def shape(value: Sequence[int | str] | None) -> str:
     """300×784; `gone` for a layer that was removed"""
     return "gone" if value is None else "×".join(map(str, value))

@@ -14,8 +14,8 @@ from example_report import EXAMPLE
 from edgeprune.errors import EdgepruneError
 from edgeprune.report import Artifact, Parity, Report, artifact_entry, dense_entry, parity_entry, versions
 from edgeprune.report.schema import SCHEMA_VERSION
-from edgeprune.verify import Pair
-from edgeprune.verify import Parity as Measured
+from edgeprune.parity import Pair
+from edgeprune.parity import Parity as Measured
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "report-schema.md"
 

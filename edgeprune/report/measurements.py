@@ -1,0 +1,71 @@
+"""Profiles as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ..profiling import Comparison, Profile
+from . import words
+from .terminal import console_for, plain_table
+
+
+def print_profile(profile: Profile, stream: IO[str] | None = None) -> None:
+    """Writes one file's figures to `stream`, the standard output by default."""
+    console_for(stream).print(_table([profile]))
+
+
+def print_comparison(comparison: Comparison, stream: IO[str] | None = None) -> None:
+    """Writes several files' figures side by side, and how they stand to the first."""
+    lines: list[RenderableType] = [_table(comparison.profiles)]
+    for ratio in comparison.ratios:
+        fast, low, high = (f"{each:.3g}" for each in (ratio.speedup, 1 / ratio.high, 1 / ratio.low))
+        lines.append(
+            Text(f"{ratio.path} is {fast} times as fast as {ratio.baseline} ({low} to {high}, {ratio.turns} pairs of turns)")
+        )
+    console_for(stream).print(Group(*lines))
+
+
+def _table(profiles: Sequence[Profile]) -> RenderableType:
+    table = plain_table("Profile" if len(profiles) == 1 else "Profiles")
+    table.add_column("")
+    for profile in profiles:
+        table.add_column(Text(profile.path), justify="right", overflow="fold")
+    for name, cells in _rows(profiles):
+        table.add_row(name, *cells)
+    first = profiles[0]
+    cores = f"{first.device.usable_cores} cores"
+    lines = [
+        Text(f"{first.device.cpu}, {cores}, {first.device.os}"),
+        Text("resident memory holds Python, numpy and the runtime too"),
+    ]
+    for profile in profiles:
+        lines += [Text.assemble((f"warning: {profile.path}: ", "yellow"), each) for each in profile.warnings]
+    return Group(table, *lines)
+
+
+def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
+    ms = words.milliseconds
+    times = [profile.latency_ms for profile in profiles]
+    memories = [profile.memory for profile in profiles]
+    return [
+        ("runtime", [p.runtime for p in profiles]),
+        ("threads", [words.count(p.threads) for p in profiles]),
+        ("file", [words.size(p.bytes) for p in profiles]),
+        ("load", [ms(p.load_ms) for p in profiles]),
+        ("first run", [ms(p.first_run_ms) for p in profiles]),
+        ("p50", [ms(t.p50) for t in times]),
+        ("p90", [ms(t.p90) for t in times]),
+        ("p95", [ms(t.p95) for t in times]),
+        ("p99", [ms(t.p99) for t in times]),
+        ("mean ± std", [f"{t.mean:.3g} ± {t.std:.2g} ms" for t in times]),
+        ("min to max", [f"{t.min:.3g} to {t.max:.3g} ms" for t in times]),
+        ("runs", [words.count(t.n) for t in times]),
+        ("runs per second", [f"{t.throughput:,.0f}" if t.throughput >= 10 else f"{t.throughput:.3g}" for t in times]),
+        ("peak memory", [words.size(m.peak_bytes if m else None) for m in memories]),
+        ("  more than before loading", [words.size(m.increase_bytes if m else None) for m in memories]),
+        ("  of that not mapped from files", [words.size(m.anonymous_increase_bytes if m else None) for m in memories]),
+    ]
