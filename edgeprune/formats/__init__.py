@@ -37,9 +37,7 @@ def module_of(path: str | Path) -> ModuleType:
     return importlib.import_module(f".{FORMATS[suffix]}", __name__)
 
 
-def write(
-    graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size"
-) -> list[LayerEncoding]:
+def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size") -> list[LayerEncoding]:
     """Writes the graph to `path`, in the format its suffix names, whole or not at all; returns how each weight is stored.
 
     `optimize` is "size", "speed" or "memory" (see `edgeprune.sparse.choose`). The same graph gives the same bytes.
@@ -53,8 +51,8 @@ def write(
 def load(path: str | Path, *, threads: int = 1, runtime: str | None = None) -> Runner:
     """The artifact, ready to run in its real runtime.
 
-    `runtime` picks one where several can run the format: "ai-edge-litert" or "tflite-runtime" for .tflite; the first one installed
-    when None. Raises MissingExtra when there is none, EdgepruneError when the file is not a model.
+    `runtime` picks one where several can run the format: "ai-edge-litert" or "tflite-runtime" for .tflite; None takes the first
+    one installed. Raises MissingExtra when there is none, EdgepruneError when the file is not a model.
     """
     runner: Runner = module_of(path).load(_present(path), threads, runtime)
     return runner

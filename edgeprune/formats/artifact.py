@@ -33,7 +33,7 @@ class Metadata:
         try:
             return json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False) if said else ""
         except (TypeError, ValueError) as error:
-            raise EdgepruneError(f"the metadata cannot be stored as JSON: {error}; use plain numbers, texts, lists, dicts") from None
+            raise EdgepruneError(f"the metadata is not JSON: {error}; use plain numbers, texts, lists and dicts") from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> tuple[Metadata, dict[str, Any]]:

@@ -100,9 +100,10 @@ def average_corrections(op: AvgPool, size: Sequence[int]) -> tuple[Array | None,
 
 
 def adaptive_plan(size: int, places: int | None) -> tuple[str, int, list[tuple[int, int]]]:
-    """How adaptive pooling goes along one axis: (way, kernel, windows), where way is
+    """How adaptive pooling goes along one axis: (way, kernel, windows).
 
-    "keep" (nothing to do), "mean" (one window), "pool" (windows of `kernel` side by side), "pick" (each window one place), "windows".
+    The way is "keep" (nothing to do), "mean" (one window), "pool" (windows of `kernel` side by side), "pick" (each window is one
+    place) or "windows" (they overlap or differ in size).
     """
     if places is None or places == size:
         return "keep", 1, []

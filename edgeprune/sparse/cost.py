@@ -27,9 +27,9 @@ def choose(
 ) -> Choice:
     """The encoding to store a weight in, of those in `sizes` (encoding: bytes in the file; "dense" is always among them).
 
-    "csr" is executed as it is, `positions` times, and pays up to the CROSSOVER density of `kind` (or where it is SMALL). "csr+densify" and "coo" are expanded when the model
-    loads: they save file bytes and cost memory. `optimize` says what matters: "size" of the file without slowing the layer down,
-    "speed" (no expansion at load either), or "memory" at run time.
+    "csr" is executed as it is, `positions` times, and pays up to the CROSSOVER density of `kind`, or where it is SMALL.
+    "csr+densify" and "coo" are expanded when the model loads: they save file bytes and cost memory. `optimize` says what matters:
+    "size" of the file without slowing the layer down, "speed" (no expansion at load either), or "memory" at run time.
     """
     if optimize not in GOALS:
         raise EdgepruneError(f"optimize={optimize!r} is not a goal; choose one of: {', '.join(GOALS)}")
@@ -52,4 +52,4 @@ def choose(
     others = [n for name, n in sizes.items() if name != "dense"]
     if others:
         return Choice("dense", f"{dense:,} bytes; the sparse form would take {min(others):,}")
-    return Choice("dense", f"{dense:,} bytes; the format has no sparse form for it")
+    return Choice("dense", f"{dense:,} bytes; {density:.0%} nonzero is too full for a sparse form")

@@ -14,6 +14,9 @@ import numpy as np
 
 from ..graph import Array, Shape
 
+# No weight of an edge model has more elements; a shape that claims so comes from a damaged file.
+LARGEST = 2**30
+
 
 @dataclass(frozen=True, eq=False)
 class Level:
@@ -95,9 +98,15 @@ def decode(sparse: Sparse) -> Array:
     walked = tuple(sparse.shape[axis] for axis in sparse.order)
     if tuple(level.size for level in sparse.levels) != walked:
         raise ValueError(f"levels of sizes {[level.size for level in sparse.levels]} do not make a shape of {sparse.shape}")
+    if int(np.prod(walked, dtype=object)) > LARGEST:
+        raise ValueError(f"a shape of {sparse.shape} has more than {LARGEST} elements")
+    # Each dense level is bounded by what hangs below it: nothing is expanded that could not be right.
+    most = max(len(sparse.values), *(len(level.segments) for level in sparse.levels if level.segments is not None), 1)
     entries = np.zeros(1, np.int64)
     for depth, level in enumerate(sparse.levels):
         if level.segments is None or level.indices is None:
+            if len(entries) * level.size > most:
+                raise ValueError(f"level {depth} has {len(entries) * level.size} entries and nothing to fill them")
             entries = (entries[:, None] * level.size + np.arange(level.size)).reshape(-1)
             continue
         segments, indices = level.segments.astype(np.int64), level.indices.astype(np.int64)

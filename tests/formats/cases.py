@@ -101,7 +101,9 @@ def _layers() -> dict[str, Graph]:
     case("conv oblong", (3, 8, 9), lambda d: d.conv(5, 3, 1, 4, padding=pads(0, 2), stride=(2, 1)))
     case("conv unevenly padded", (3, 8, 9), lambda d: d.conv(5, 3, 3, 3, padding=pads((0, 1), (2, 0)), stride=(2, 2)))
     case("conv dilated", (3, 9, 9), lambda d: d.conv(5, 3, 3, 3, padding=pads(2, 2), dilation=(2, 2)))
-    case("conv dilated with stride", (3, 11, 11), lambda d: d.conv(5, 3, 3, 3, padding=pads(2, 2), dilation=(2, 2), stride=(2, 2)))
+    case(
+        "conv dilated with stride", (3, 11, 11), lambda d: d.conv(5, 3, 3, 3, padding=pads(2, 2), dilation=(2, 2), stride=(2, 2))
+    )
     case("conv grouped", (6, 8, 8), lambda d: d.conv(9, 6, 3, 3, groups=3, padding=pads(1, 1)))
     case("conv grouped, relu", (8, 8, 8), lambda d: d.conv(8, 8, 3, 3, groups=2, padding=pads(1, 1)), Activation("relu"))
     case("conv grouped 1x1", (8, 4, 4), lambda d: d.conv(4, 8, 1, 1, groups=4))
@@ -174,7 +176,9 @@ def _binary() -> dict[str, Graph]:
 def _pools() -> dict[str, Graph]:
     cases: dict[str, Graph] = {}
 
-    def pool(name: str, size: tuple[int, ...], kernel: int, stride: int, padding: Any = 0, dilation: int = 1, **more: Any) -> None:
+    def pool(
+        name: str, size: tuple[int, ...], kernel: int, stride: int, padding: Any = 0, dilation: int = 1, **more: Any
+    ) -> None:
         axes = len(size) - 1
         settings = ((kernel,) * axes, (stride,) * axes, pads(*(padding,) * axes), (dilation,) * axes)
         cases[f"max pool {name}"] = chain(size, MaxPool(*settings, **more))
@@ -197,6 +201,11 @@ def _pools() -> dict[str, Graph]:
     pool("2x2, dilated, ceil", (3, 8, 8), 2, 3, dilation=4, ceil_mode=True)
     pool("1-d", (3, 9), 3, 2)
     pool("1-d padded, ceil", (3, 10), 3, 2, 1, ceil_mode=True)
+    zeros, kernel = Pad(pads((1, 0), (0, 2))), ((3, 3), (2, 2), pads(0, 1), (1, 1))
+    below = Affine(np.ones(3, np.float32), np.full(3, -9, np.float32))
+    cases["max pool of zeros around"] = chain((3, 8, 8), below, zeros, MaxPool(*kernel))
+    cases["average pool of zeros around"] = chain((3, 8, 8), below, zeros, AvgPool(*kernel, count_padding=False))
+    cases["adaptive pool of zeros around"] = chain((3, 7, 8), below, zeros, AdaptiveAvgPool((2, 5)))
     for size, places in (
         ((3, 8, 8), (1, 1)),
         ((3, 8, 6), (4, 3)),
@@ -315,7 +324,9 @@ def _networks() -> dict[str, Graph]:
         Node("logits", d.linear(10, 16), ("flat",)),
     )
     cases["residual network"] = Graph({"image": Value((3, 12, 12))}, ("logits",), nodes)
-    cases["residual network, read in the middle"] = Graph({"image": Value((3, 12, 12))}, ("logits", "conv2", "relu2", "add"), nodes)
+    cases["residual network, read in the middle"] = Graph(
+        {"image": Value((3, 12, 12))}, ("logits", "conv2", "relu2", "add"), nodes
+    )
     d = Draw("lenet")
     cases["lenet-5"] = chain(
         (1, 28, 28), d.conv(6, 1, 5, 5, padding=pads(2, 2)), Activation("relu"), MaxPool((2, 2), (2, 2), pads(0, 0), (1, 1)),

@@ -1,5 +1,6 @@
 """ONNX: the graph nearly word for word, sparse weights as coordinate lists that are expanded at load.
 
+package.py      the onnx package, where there is one
 writer.py       Writer: values, initializers, nodes, the file
 layers.py       what is written for layers with weights
 elementwise.py  ... for activations, sums, softmax

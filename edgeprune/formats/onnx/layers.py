@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...graph import Array, Node
+from ...graph import Node
 from ...ops import Affine, BatchNorm, Conv, Linear
 from ...ops.conv import Pads
 from ...ops.elementwise import per_channel
@@ -58,12 +58,7 @@ def _(out: Writer, node: Node) -> None:
     if (shift != 0).any():
         steps.append(("Add", shift))
     for i, (kind, numbers) in enumerate(steps):
-        constant = out.constant(_per_channel(numbers, len(value.shape), value.axis))
+        constant = out.constant(per_channel(numbers, len(value.shape), value.axis))
         x = out.op(kind, [x, constant], node.name if i == len(steps) - 1 else "")
     if not steps:
         out.bind(node.name, x)
-
-
-def _per_channel(numbers: Array, ndim: int, axis: int) -> Array:
-    # Without the batch axis, which broadcasting adds by itself.
-    return per_channel(numbers, ndim, axis)

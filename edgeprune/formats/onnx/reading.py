@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import EdgepruneError, MissingExtra
+from ...sparse.csr import LARGEST
 from ..artifact import Artifact, Metadata, Operation, Tensor
-from .writer import onnx
+from .package import numpy_helper, onnx
 
 
 def read(path: Path) -> Artifact:
@@ -23,7 +24,7 @@ def read(path: Path) -> Artifact:
         return _artifact(model, path, len(data))
     except Exception as error:
         what = " ".join(str(error).split()) or type(error).__name__
-        raise EdgepruneError(f"{path} is not an ONNX model: {what}; write it again, or copy it again if it came over a wire") from None
+        raise EdgepruneError(f"{path} is not a whole ONNX model: {what}; write it or copy it again") from None
 
 
 def _artifact(model: Any, path: Path, size: int) -> Artifact:
@@ -39,16 +40,18 @@ def _artifact(model: Any, path: Path, size: int) -> Artifact:
 
 
 def _dense(stored: Any, path: Path) -> Tensor:
-    array = onnx.numpy_helper.to_array(stored, base_dir=str(path.parent))
+    array = numpy_helper.to_array(stored, base_dir=str(path.parent))
     return Tensor(stored.name, array.shape, array.dtype.name, "dense", array.nbytes, array)
 
 
 def _sparse(stored: Any) -> Tensor:
     shape = tuple(stored.dims)
-    values = onnx.numpy_helper.to_array(stored.values)
-    places = onnx.numpy_helper.to_array(stored.indices)
+    values = numpy_helper.to_array(stored.values)
+    places = numpy_helper.to_array(stored.indices)
     if places.ndim == 2:
         places = np.ravel_multi_index(tuple(places.T), shape)
+    if int(np.prod(shape, dtype=object)) > LARGEST:
+        raise ValueError(f"a shape of {shape} has more than {LARGEST} elements")
     array = np.zeros(int(np.prod(shape)), values.dtype)
     array[places] = values
     size = stored.values.ByteSize() + stored.indices.ByteSize()

@@ -27,12 +27,24 @@ def _pads(windows: tuple[Window, ...]) -> Pads:
     return tuple((w.before, w.read_after) for w in windows)
 
 
+def _unfused(out: Writer, x: str) -> str:
+    """`x`, made such that onnxruntime does not merge it into the pooling that reads it where it is zeros around something.
+
+    Padding of a pooling op is not zeros: it never wins a maximum, and a mean leaves it out. onnxruntime 1.31 merges the two all the
+    same for MaxPool, 1.20 for AveragePool too; it looks for exactly zero, and the least positive number serves as well.
+    """
+    for maker in out.nodes:
+        if maker.output[0] == x and maker.op_type == "Pad" and len(maker.input) == 2:
+            maker.input.append(out.scalar(float(np.finfo(np.float32).tiny)))
+    return x
+
+
 def _pool(out: Writer, kind: str, x: str, windows: tuple[Window, ...], pads: Pads, **attributes: Any) -> str:
-    settings = {"strides": [w.stride for w in windows], "dilations": [w.dilation for w in windows]}
+    settings: dict[str, Any] = {"strides": [w.stride for w in windows], "dilations": [w.dilation for w in windows]}
     settings = {name: each for name, each in settings.items() if max(each) > 1}
     if any(map(any, pads)):
         settings["pads"] = flat_pads(pads)
-    return out.op(kind, [x], kernel_shape=[w.kernel for w in windows], **settings, **attributes)
+    return out.op(kind, [_unfused(out, x)], kernel_shape=[w.kernel for w in windows], **settings, **attributes)
 
 
 def _fits(windows: tuple[Window, ...]) -> bool:
@@ -76,7 +88,7 @@ def _(out: Writer, node: Node) -> None:
         x = out.op("GlobalAveragePool", [x])
     elif ways - {"keep"} and ways <= {"keep", "mean", "pool"}:
         kernel = [k for _, k, _ in plans]
-        x = out.op("AveragePool", [x], kernel_shape=kernel, strides=kernel)
+        x = out.op("AveragePool", [_unfused(out, x)], kernel_shape=kernel, strides=kernel)
     else:
         for axis, (way, _, windows) in enumerate(plans, start=2):
             if way == "pick":
@@ -103,7 +115,9 @@ def _(out: Writer, node: Node) -> None:
 
 @lower(Concat)
 def _(out: Writer, node: Node) -> None:
-    out.op("Concat", [out.read(name) for name in node.inputs], node.name, axis=out.value(node.name).axis + 1)
+    parts = [out.read(name) for name in node.inputs]
+    axis = out.value(node.name).axis + 1
+    out.finish_as(out.op("Concat", parts, axis=axis) if len(parts) > 1 else parts[0], node.name)
 
 
 @lower(Select)

@@ -12,14 +12,12 @@ from ...graph import Array, Graph, Node, Shape
 from ...sparse import choose
 from ..artifact import LayerEncoding, Metadata
 from ..lowering import Lowerings
-
-try:
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-except ImportError:  # `Writer` says so
-    onnx = None
+from .package import TensorProto, helper, numpy_helper, onnx
 
 lower = Lowerings("ONNX")
+
+# What an array costs beside its contents: name, shape, type, lengths.
+DESCRIPTION = 24
 
 # The oldest that say everything written here: what onnxruntime 1.10 (2021) already loads.
 OPSET, IR_VERSION = 13, 8
@@ -97,15 +95,13 @@ class Writer:
     def weight(self, node: Node, array: Array) -> str:
         """A layer's weight in the encoding that pays."""
         name = self._name(f"{node.source or node.name}.weight")
-        dense = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        sparse = _coordinates(array, name)
-        sizes = {"dense": dense.ByteSize(), "coo": sparse.ByteSize()}
         nonzeros = int(np.count_nonzero(array))
+        sizes = {"dense": array.nbytes + DESCRIPTION, "coo": _coordinate_bytes(array) + 2 * DESCRIPTION}
         choice = choose(sizes, nonzeros, array.size, optimize=self.optimize)
         if choice.encoding == "coo":
-            self.sparse.append(sparse)
+            self.sparse.append(_coordinates(array, name))
         else:
-            self.initializers.append(dense)
+            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         stored = sizes[choice.encoding]
         self.encodings.append(
             LayerEncoding(node.name, node.source, array.shape, choice.encoding, nonzeros, array.size, stored, choice.reason)
@@ -135,6 +131,12 @@ class Writer:
 
 def _open(name: str, shape: Shape) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+
+
+def _coordinate_bytes(array: Array) -> int:
+    """Bytes of the nonzeros and their places in the coordinate form."""
+    places = np.flatnonzero(array)
+    return 5 * len(places) + sum(int(np.count_nonzero(places >> bits)) for bits in (7, 14, 21, 28))
 
 
 def _coordinates(array: Array, name: str) -> Any:

@@ -67,7 +67,12 @@ FORMULAS: dict[str, Formula] = {
 }
 
 # (kind, a, b): what an operator can apply to its own output
-FUSED = {("relu", 0.0, 0.0): "RELU", ("relu6", 0.0, 0.0): "RELU6", ("clip", 0.0, 6.0): "RELU6", ("clip", -1.0, 1.0): "RELU_N1_TO_1"}
+FUSED = {
+    ("relu", 0.0, 0.0): "RELU",
+    ("relu6", 0.0, 0.0): "RELU6",
+    ("clip", 0.0, 6.0): "RELU6",
+    ("clip", -1.0, 1.0): "RELU_N1_TO_1",
+}
 
 
 @lower(Activation)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import NotExportable
 from ...graph import Array, Node
 from ...ops import Affine, BatchNorm, Conv, Linear
 from ..patterns import Window, windows_of
@@ -35,12 +36,16 @@ def _fully_connected(out: Writer, node: Node, x: int, weight: Array, kind: str) 
     return out.op("FULLY_CONNECTED", [x, stored, bias], shape, version=version, keep_num_dims=keep)
 
 
+def too_deep(node: Node, axes: int) -> NotExportable:
+    return lower.refusal(node, f"it has {axes} spatial axes, and only one or two can be said; export to ONNX instead")
+
+
 @lower(Conv)
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
     value = out.value(node.inputs[0])
     if len(op.kernel) > 2:
-        raise lower.refusal(node, f"it has {len(op.kernel)} spatial axes, and only one or two can be said; export to ONNX instead")
+        raise too_deep(node, len(op.kernel))
     x = out.read(node.inputs[0])
     windows = windows_of(value.shape[1:], op.kernel, op.stride, op.dilation, op.padding)
     plain = op.groups == 1 and all(w.kernel == w.stride == 1 and not w.padded for w in windows)

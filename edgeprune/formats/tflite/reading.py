@@ -26,7 +26,7 @@ def parse(path: Path) -> tuple[dict[str, Any], bytes]:
         if not model["subgraphs"]:
             raise ValueError("it has no subgraph")
     except ValueError as error:
-        raise EdgepruneError(f"{path} is not a TFLite model: {error}; write it again, or copy it again if it came over a wire") from None
+        raise EdgepruneError(f"{path} is not a whole TFLite model: {error}; write it or copy it again") from None
     return model, data
 
 
@@ -35,9 +35,12 @@ def described(model: dict[str, Any], data: bytes) -> tuple[Metadata, dict[str, V
     for entry in model["metadata"] or []:
         if entry["name"] == "edgeprune":
             metadata, said = Metadata.from_json(bytes(_bytes(model, entry["buffer"], data)))
-            sides = [{name: Value(tuple(shape), axis) for name, shape, axis in said.get(side, [])} for side in ("inputs", "outputs")]
-            return metadata, sides[0], sides[1]
+            return metadata, _values(said.get("inputs", [])), _values(said.get("outputs", []))
     return Metadata(), {}, {}
+
+
+def _values(described: list[Any]) -> dict[str, Value]:
+    return {name: Value(tuple(shape), axis) for name, shape, axis in described}
 
 
 def read(path: Path) -> Artifact:

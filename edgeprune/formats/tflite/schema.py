@@ -1,7 +1,7 @@
 """The part of the TFLite file schema that is written or read here, as data.
 
-A table is its fields in slot order: `name:type`, `=` the default where it is not zero, `-` for a slot nobody here needs. A type is a
-scalar, `text`, a table, `[...]` a vector (`|16` aligned to 16 bytes), or a union, which takes two slots: its kind and its table.
+A table is its fields in slot order: `name:type`, `=` the default where it is not zero, `-` for a slot nobody here needs. A type
+is a scalar, `text`, a table, `[...]` a vector (`|16`: aligned to 16 bytes), or a union, which takes two slots: kind and table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _TABLES = {
     "Uint16Vector": "values:[u16|4]",
     "Uint8Vector": "values:[u8|4]",
     "Conv2DOptions": "padding:i8 stride_w:i32 stride_h:i32 activation:i8 dilation_w:i32=1 dilation_h:i32=1",
-    "DepthwiseConv2DOptions": "padding:i8 stride_w:i32 stride_h:i32 multiplier:i32 activation:i8 dilation_w:i32=1 dilation_h:i32=1",
+    "DepthwiseConv2DOptions": "padding:i8 stride_w:i32 stride_h:i32 multiplier:i32 activation:i8 "
+    "dilation_w:i32=1 dilation_h:i32=1",
     "Pool2DOptions": "padding:i8 stride_w:i32 stride_h:i32 width:i32 height:i32 activation:i8",
     "FullyConnectedOptions": "activation:i8 weights_format:i8 keep_num_dims:bool",
     "SoftmaxOptions": "beta:f32",

@@ -9,7 +9,7 @@ import numpy as np
 from ...graph import Node, Shape
 from ...ops import AdaptiveAvgPool, AvgPool, Concat, Flatten, MaxPool, Mean, Pad, Select, Slice
 from ..patterns import Window, adaptive_plan, average_corrections, range_of, span_of, windows_of
-from .layers import pad, pad_for
+from .layers import pad, pad_for, too_deep
 from .layout import flat_order, line, square, stored_axis, stored_shape
 from .schema import SAME, VALID
 from .writer import Writer, lower
@@ -26,7 +26,7 @@ def _pool_windows(out: Writer, node: Node) -> tuple[Window, ...]:
     op: Any = node.op
     size = out.value(node.inputs[0]).shape[1:]
     if len(op.kernel) > 2:
-        raise lower.refusal(node, f"it has {len(op.kernel)} spatial axes, and only one or two can be said; export to ONNX instead")
+        raise too_deep(node, len(op.kernel))
     if max(op.dilation) > 1 and not isinstance(op, MaxPool):
         raise lower.refusal(node, f"its window is dilated by {op.dilation}; use a window without gaps")
     return windows_of(size, op.kernel, op.stride, op.dilation, op.pads(size))
@@ -83,7 +83,7 @@ def _(out: Writer, node: Node) -> None:
     op: Any = node.op
     value, result = out.value(node.inputs[0]), out.value(node.name)
     if len(op.places) > 2:
-        raise lower.refusal(node, f"it has {len(op.places)} spatial axes, and only one or two can be said; export to ONNX instead")
+        raise too_deep(node, len(op.places))
     x, shape = out.read(node.inputs[0]), list(stored_shape(value))
     plans = [adaptive_plan(n, p) for n, p in zip(value.shape[1:], op.places, strict=True)]
     ways = {way for way, *_ in plans}
@@ -217,5 +217,3 @@ def _(out: Writer, node: Node) -> None:
     op: Any = node.op
     x = out.read(node.inputs[0])
     out.bind(node.name, pad(out, x, node.inputs[0], op.amount, op.fill) if any(map(any, op.amount)) else x)
-
-

@@ -90,7 +90,7 @@ class Writer:
         self.encodings.append(
             LayerEncoding(node.name, node.source, array.shape, choice.encoding, nonzeros, array.size, stored, choice.reason)
         )
-        if choice.encoding == "dense":
+        if packed is None or choice.encoding == "dense":
             return self.constant(array, name), False
         tensor = self._sparse(packed, name)
         if choice.encoding == "csr":
@@ -104,19 +104,22 @@ class Writer:
         """Whether `weight` would keep the matrix sparse for an op of this kind."""
         return self._encoding(array, kind, positions)[2].encoding == "csr"
 
-    def _encoding(self, array: Array, kind: str, positions: int) -> tuple[Sparse, dict[str, int], Choice]:
+    def _encoding(self, array: Array, kind: str, positions: int) -> tuple[Sparse | None, dict[str, int], Choice]:
+        nonzeros = int(np.count_nonzero(array))
+        sizes = {"dense": array.nbytes}
+        # An index takes a byte at least: nearly full weights need no closer look.
+        if 5 * nonzeros > array.nbytes:
+            return None, sizes, choose(sizes, nonzeros, array.size, optimize=self.optimize)
         packed = min((compress(array, levels, at_least=1) for levels in _levels(array.ndim)), key=lambda s: s.nbytes)
         stored = packed.nbytes + DESCRIPTION[array.ndim]
-        sizes = {"dense": array.nbytes, "csr+densify": stored + DENSIFY}
+        sizes["csr+densify"] = stored + DENSIFY
         if kind:
             sizes["csr"] = stored
-        return packed, sizes, choose(
-            sizes, int(np.count_nonzero(array)), array.size, kind=kind, positions=positions, optimize=self.optimize
-        )
+        return packed, sizes, choose(sizes, nonzeros, array.size, kind=kind, positions=positions, optimize=self.optimize)
 
     def _sparse(self, packed: Sparse, name: str) -> int:
         self.buffers.append(packed.values.tobytes())
-        levels = []
+        levels: list[dict[str, Any]] = []
         for level in packed.levels:
             if level.segments is None or level.indices is None:
                 levels.append({"dense_size": level.size})
@@ -179,9 +182,9 @@ class Writer:
     def _sorted(self, name: str, tensor: int, order: Array) -> int:
         shape = stored_shape(self.value(name))
         channels = len(order) // int(order[1] - order[0]) if order[1] > order[0] else 0
-        whole = channels and len(order) % channels == 0
-        if whole and len(shape) == 1 and np.array_equal(order, flat_order(Value((channels, len(order) // channels)))):
-            spatial = len(order) // channels
+        spatial = len(order) // max(channels, 1)
+        plain = flat_order(Value((channels, spatial))) if channels else None
+        if plain is not None and len(shape) == 1 and np.array_equal(order, plain):
             tensor = self.reshape(tensor, (spatial, channels))
             tensor = self.op("TRANSPOSE", [tensor, self.integers(0, 2, 1)], (channels, spatial))
             return self.reshape(tensor, shape)

@@ -1,0 +1,125 @@
+#include "ep.h"
+
+/* Convolution by its nonzero weights, over planes: channels whose places lie `plane` floats apart, rows of all of them equally long.
+
+   A weight is a value and a place to read from: the sum of an output channel runs over its weights, a tile of output places at a
+   time, held in registers. Strided convolutions read planes that ep_split made. Output channels with equally many weights stand
+   together, so that the loop over weights ends where the processor expects it. */
+typedef struct {
+    const float *values;    /* channel after channel */
+    const void *steps;      /* per weight: floats from where it reads to where the next one does, 8, 16 or 32 bits */
+    const int32_t *starts;  /* per channel that has weights: where its first one reads */
+    const uint16_t *rows;   /* the output channels, in running order */
+    const float *bias;      /* in the same order */
+    const uint16_t *groups; /* pairs: how many channels, how many weights each of them has */
+    int32_t group_count;
+    int32_t row_count;
+    int32_t span;  /* places from the first to the last of a plane, what lies between rows included */
+    int32_t plane; /* floats from one output channel to the next */
+    int32_t tail;  /* floats behind a plane's last place that must be zero */
+    ep_mask mask;
+    ep_act act;
+} ep_conv;
+
+EP_INLINE void ep_conv_tile(
+    const int tile, const int bits, const ep_conv *c, const float *in, const float *add, ptrdiff_t add_plane, float *out,
+    const ep_word *mask
+) {
+    const float *value = c->values, *bias = c->bias;
+    const uint8_t *step8 = (const uint8_t *)c->steps;
+    const uint16_t *step16 = (const uint16_t *)c->steps;
+    const int32_t *step32 = (const int32_t *)c->steps;
+    const int32_t *start = c->starts;
+    const uint16_t *row = c->rows;
+    for (int32_t g = 0; g < c->group_count; g++) {
+        const int32_t weights = c->groups[2 * g + 1];
+        for (int32_t left = c->groups[2 * g]; left; left--) {
+            const ptrdiff_t channel = *row++;
+            const float b = *bias++;
+            ep_vec sum[EP_TILE];
+            if (add) {
+                const float *from = add + channel * add_plane;
+                EP_UNROLL for (int j = 0; j < tile; j++) { sum[j] = EP_LOAD(from + j * EP_LANES) + b; }
+            } else {
+                EP_UNROLL for (int j = 0; j < tile; j++) { sum[j] = EP_ALL(b); }
+            }
+            if (weights) {
+                const float *from = in + *start++;
+                for (int32_t k = 0; k < weights; k++) {
+                    const float w = value[k];
+                    EP_UNROLL for (int j = 0; j < tile; j++) { sum[j] += w * EP_LOAD(from + j * EP_LANES); }
+                    from += bits == 8 ? (int32_t)step8[k] : bits == 16 ? (int32_t)step16[k] : step32[k];
+                }
+                value += weights;
+                step8 += weights, step16 += weights, step32 += weights;
+            }
+            if (c->act.kind == EP_ACT_RELU) {
+                EP_UNROLL for (int j = 0; j < tile; j++) { sum[j] = EP_RELU(sum[j]); }
+            } else if (c->act.kind == EP_ACT_CLAMP) {
+                const ep_vec low = EP_ALL(c->act.low), high = EP_ALL(c->act.high);
+                EP_UNROLL for (int j = 0; j < tile; j++) {
+                    sum[j] = EP_MAX(sum[j], low);
+                    sum[j] = EP_MIN(sum[j], high);
+                }
+            }
+            float *to = out + channel * c->plane;
+            if (mask) {
+                EP_UNROLL for (int j = 0; j < tile; j++) { EP_STORE(to + j * EP_LANES, EP_KEEP(sum[j], mask + j * EP_LANES)); }
+            } else {
+                EP_UNROLL for (int j = 0; j < tile; j++) { EP_STORE(to + j * EP_LANES, sum[j]); }
+            }
+        }
+    }
+}
+
+EP_INLINE void ep_conv_all(
+    const int bits, const ep_conv *c, const float *in, const float *add, int32_t add_plane, float *out, ep_word *table
+) {
+    const int32_t vectors = (c->span + EP_LANES - 1) / EP_LANES;
+    int32_t at = 0; /* where the tile begins in the mask */
+    if (c->mask.period) {
+        ep_make_mask(&c->mask, table);
+    }
+    for (int32_t done = 0; done < vectors;) {
+        int32_t tile = vectors - done;
+        if (tile > EP_TILE) {
+            tile = tile >= 2 * EP_TILE ? EP_TILE : (tile + 1) / 2;
+        }
+        const ptrdiff_t place = (ptrdiff_t)done * EP_LANES;
+        const float *from = add ? add + place : add;
+        const ep_word *mask = c->mask.period ? table + at : NULL;
+        switch (tile) {
+        case 1: ep_conv_tile(1, bits, c, in + place, from, add_plane, out + place, mask); break;
+        case 2: ep_conv_tile(2, bits, c, in + place, from, add_plane, out + place, mask); break;
+        case 3: ep_conv_tile(3, bits, c, in + place, from, add_plane, out + place, mask); break;
+        case 4: ep_conv_tile(4, bits, c, in + place, from, add_plane, out + place, mask); break;
+        case 5: ep_conv_tile(5, bits, c, in + place, from, add_plane, out + place, mask); break;
+        case 6: ep_conv_tile(6, bits, c, in + place, from, add_plane, out + place, mask); break;
+        case 7: ep_conv_tile(7, bits, c, in + place, from, add_plane, out + place, mask); break;
+        default: ep_conv_tile(8, bits, c, in + place, from, add_plane, out + place, mask); break;
+        }
+        done += tile;
+        if (c->mask.period) {
+            at = (at + tile * EP_LANES) % c->mask.period;
+        }
+    }
+    if (c->tail) {
+        for (int32_t i = 0; i < c->row_count; i++) {
+            ep_zero(out + (ptrdiff_t)c->rows[i] * c->plane + c->span, c->tail);
+        }
+    }
+}
+
+/* `add` is what the sums start from, its channels `add_plane` floats apart; it may be `out`, or NULL for zero. `table` has room for
+   the mask. The numbers in the names are the bits of a step. */
+EP_KERNEL void ep_conv8(const ep_conv *c, const float *in, const float *add, int32_t add_plane, float *out, float *table) {
+    ep_conv_all(8, c, in, add, add_plane, out, (ep_word *)(void *)table);
+}
+
+EP_KERNEL void ep_conv16(const ep_conv *c, const float *in, const float *add, int32_t add_plane, float *out, float *table) {
+    ep_conv_all(16, c, in, add, add_plane, out, (ep_word *)(void *)table);
+}
+
+EP_KERNEL void ep_conv32(const ep_conv *c, const float *in, const float *add, int32_t add_plane, float *out, float *table) {
+    ep_conv_all(32, c, in, add, add_plane, out, (ep_word *)(void *)table);
+}

@@ -1,0 +1,232 @@
+"""What every lowering writes to: constants, buffers, and the steps that run one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...graph import Array, Graph
+from ..artifact import LayerEncoding
+from .fuse import LARGEST, Act, Task, tasks_of
+from .layout import GRAIN, Layout, Layouts, flat, layouts_of
+from .plan import Buffer
+
+_C_TYPES = {"float32": "float", "int32": "int32_t", "uint16": "uint16_t", "uint8": "uint8_t"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Memory a step reads or writes: a buffer, or "in" and "out" with the number of the graph's input or output."""
+
+    base: Buffer | tuple[str, int]
+    offset: int = 0
+
+    def __add__(self, floats: int) -> Place:
+        return Place(self.base, self.offset + floats)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call of a kernel. Arguments are C text, or memory."""
+
+    kernel: str
+    arguments: tuple[str | Place, ...]
+    task: str
+
+
+@dataclass(frozen=True)
+class Constant:
+    name: str
+    declaration: str  # "static const float model_0_values[12]"
+    text: str  # between the braces
+
+
+class Writer:
+    """Turns a graph into constants, buffers and steps. One use."""
+
+    def __init__(self, graph: Graph, prefix: str) -> None:
+        self.graph, self.prefix = graph, prefix
+        self.tasks = tasks_of(graph)
+        self.layouts: Layouts = layouts_of(graph, self.tasks)
+        self.constants: list[Constant] = []
+        self.buffers: list[Buffer] = []
+        self.steps: list[Step] = []
+        self.encodings: list[LayerEncoding] = []
+        self.places: dict[str, Place] = {}
+        self.task = 0  # the number of the one being written
+        self._flattened: dict[str, Place] = {}
+        self._named: dict[tuple[str, str], str] = {}
+        self._last_reader = {name: i for i, task in enumerate(self.tasks) for name in (*task.inputs, task.residual) if name}
+        for i, name in enumerate(graph.inputs):
+            self.places[name] = Place(("in", i))
+
+    # -- values ----------------------------------------------------------------------------------------------------
+
+    def layout(self, name: str) -> Layout:
+        return self.layouts.values[name] if name not in self.graph.inputs else flat(self.graph.values[name].shape)
+
+    def at(self, name: str) -> Place:
+        """Where the first element of a value lies."""
+        return self.places[name]
+
+    def flat_at(self, name: str) -> Place:
+        """Where a value lies as numpy would lay it, after a copy if it does not."""
+        layout = self.layout(name)
+        if layout.contiguous:
+            return self.at(name)
+        if name not in self._flattened:
+            self._flattened[name] = self.scratch(f"{name} in one piece", int(np.prod(layout.sizes)))
+            self.copy(layout, self.at(name), flat(layout.sizes), self._flattened[name])
+        return self._flattened[name]
+
+    def scratch(self, name: str, floats: int) -> Place:
+        self.buffers.append(Buffer(name, floats))
+        return Place(self.buffers[-1])
+
+    def make(self, name: str, over: Sequence[str] = ()) -> Place:
+        """Memory for a value that this task makes; that of a value in `over` where nothing needs that one any more."""
+        layout = self.layout(name)
+        for other in over:
+            if self._free_to_overwrite(other) and self.layout(other) == layout:
+                self.places[name] = self.places[other]
+                return self.places[name]
+        outputs = self.graph.outputs
+        if name in outputs and layout.contiguous and not layout.planes:
+            self.places[name] = Place(("out", outputs.index(name)))
+        else:
+            self.places[name] = self.scratch(name, layout.floats) + layout.front
+            if layout.zeros:
+                self.step("ep_fill", self.places[name] + -layout.front, str(layout.front), "0.0f")
+        return self.places[name]
+
+    def alias(self, name: str, of: Place) -> None:
+        """The value is memory that is there already."""
+        self.places[name] = of
+
+    def _free_to_overwrite(self, name: str) -> bool:
+        base = self.places[name].base
+        if not isinstance(base, Buffer):
+            return False
+        sharing = [n for n, place in self.places.items() if place.base is base]
+        return all(self._last_reader.get(n, -1) <= self.task and n not in self.graph.outputs for n in sharing)
+
+    def clear(self, name: str) -> None:
+        """Zeroes all of a value's memory, for kernels that write elements alone."""
+        layout = self.layout(name)
+        if layout.zeros:
+            self.step("ep_fill", self.at(name) + -layout.front, str(layout.floats), "0.0f")
+
+    # -- constants and steps ---------------------------------------------------------------------------------------
+
+    def array(self, what: str, numbers: Array) -> str:
+        """The C name of a constant array; arrays of the same bytes are stored once. An empty one is one zero: C has no empty arrays."""
+        numbers = np.ascontiguousarray(numbers).reshape(-1)
+        c_type = _C_TYPES[numbers.dtype.name]
+        text = number_text(numbers) or "0"
+        return self._constant(f"static const {c_type} {{}}[{max(numbers.size, 1)}]", what, text)
+
+    def struct(self, c_type: str, what: str, *fields: str | int | float) -> str:
+        """A pointer to a constant struct. Numbers are written as they are; texts are C already."""
+        text = ", ".join(f if isinstance(f, str) else float_text(f) if isinstance(f, float) else str(f) for f in fields)
+        return f"&{self._constant(f'static const {c_type} {{}}', what, text)}"
+
+    def _constant(self, declaration: str, what: str, text: str) -> str:
+        key = (declaration, text)
+        if key not in self._named:
+            name = f"{self.prefix}_{self.task}_{what}"
+            taken = {c.name for c in self.constants}
+            name = next(n for n in (name, *(f"{name}{i}" for i in range(2, 10**6))) if n not in taken)
+            self._named[key] = name
+            self.constants.append(Constant(name, declaration.format(name), text))
+        return self._named[key]
+
+    def step(self, kernel: str, *arguments: str | Place) -> None:
+        for argument in arguments:
+            if isinstance(argument, Place) and isinstance(argument.base, Buffer):
+                argument.base.touch(len(self.steps))
+        self.steps.append(Step(kernel, arguments, self.tasks[self.task].name if self.task < len(self.tasks) else "outputs"))
+
+    # -- what many ops share ---------------------------------------------------------------------------------------
+
+    def copy(self, layout: Layout, source: Place, made: Layout, to: Place) -> None:
+        if layout.contiguous and made.contiguous:
+            size = int(np.prod(layout.sizes))
+            view = self.view((size,), (1,), (0,), (1,))
+        else:
+            view = self.view(layout.sizes, layout.strides, (0,) * len(layout.sizes), made.strides)
+        self.step("ep_copy", view, source, to)
+
+    def view(self, sizes: Sequence[int], into: Sequence[int], other: Sequence[int], out: Sequence[int]) -> str:
+        """A pointer to an ep_view, axes joined where they can be and filled up to four."""
+        axes = [axis for axis in zip(sizes, into, other, out, strict=True) if axis[0] != 1]
+        joined: list[tuple[int, int, int, int]] = []
+        for axis in axes:
+            if joined and all(joined[-1][k] == axis[k] * axis[0] for k in (1, 2, 3)):
+                joined[-1] = (joined[-1][0] * axis[0], *axis[1:])
+            else:
+                joined.append(axis)
+        return self.exact_view(joined)
+
+    def exact_view(self, axes: Sequence[Sequence[int]]) -> str:
+        """A pointer to an ep_view of these (size, in, other, out), ones in front up to four."""
+        if len(axes) > 4:
+            raise ValueError("a view has at most four axes")
+        axes = [*([(1, 0, 0, 0)] * (4 - len(axes))), *axes]
+        return self.struct("ep_view", "view", *("{" + ", ".join(map(str, part)) + "}" for part in zip(*axes, strict=True)))
+
+    def encoded(self, task: Task, encoding: str, stored: int, reason: str) -> None:
+        weight: Array = task.op.arrays["weight"]
+        nonzeros = int((weight != 0).sum())
+        shape = tuple(weight.shape)
+        self.encodings.append(LayerEncoding(task.name, task.source, shape, encoding, nonzeros, weight.size, stored, reason))
+
+
+def mask_of(layout: Layout) -> tuple[str, int]:
+    """(ep_mask text, tail) that keep a map's border zero; no mask where there is none."""
+    if not layout.zeros:
+        return "{0, 1, 1, 1}", 0
+    sizes, strides = layout.sizes[1:], layout.strides[1:]
+    tail = layout.plane - layout.span
+    if len(sizes) == 1:
+        return "{0, 1, 1, 1}", tail
+    pitch, width = strides[-2], sizes[-1]
+    period, rows = (pitch, 1) if len(sizes) == 2 else (strides[0], sizes[1])
+    return (f"{{{period}, {pitch}, {width}, {rows}}}" if (period, pitch) != (width, width) else "{0, 1, 1, 1}"), tail
+
+
+def table_floats(layout: Layout) -> int:
+    """Floats that the mask of a layout takes as a table."""
+    period = layout.strides[1] if len(layout.sizes) > 2 else 0
+    return period + 8 * GRAIN if layout.zeros and period else 1
+
+
+def act_text(act: Act | None) -> str:
+    if act is None:
+        return "{EP_NONE, 0.0f, 0.0f}"
+    if act == Act(0.0, LARGEST):
+        return "{EP_ACT_RELU, 0.0f, 0.0f}"
+    return f"{{EP_ACT_CLAMP, {float_text(act.low)}, {float_text(act.high)}}}"
+
+
+def float_text(x: float) -> str:
+    """A float32 as C reads it back exactly."""
+    text = f"{np.float32(x):.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
+
+
+def number_text(numbers: Array) -> str:
+    if numbers.dtype.kind != "f":
+        return ",".join(map(str, numbers.tolist()))
+    # Nine digits are enough for every float32; most need fewer.
+    return ",".join(map(float_text, numbers.tolist()))
+
+
+def activated(task: Task) -> str:
+    return f"(ep_act){act_text(task.act)}"
+
+
+def without_residual(task: Task) -> Task:
+    return dataclasses.replace(task, residual=None, act=None)
