@@ -53,7 +53,7 @@ def dead_in_artifact(artifact: Artifact) -> dict[str, int]:
         if op.kind in UNPACK and op.inputs[0] in tensors:
             tensors[op.outputs[0]] = tensors[op.inputs[0]]
     layers = {i: layer for i, op in enumerate(artifact.operations) if (layer := _layer(op, tensors)) is not None}
-    reached = {name: np.array(True) for name in artifact.inputs}
+    reached: dict[str, Mask] = {name: np.array(True) for name in artifact.inputs}
     for i, op in enumerate(artifact.operations):
         for name in op.outputs:
             reached[name] = _forward(op, layers.get(i), [reached[n] for n in op.inputs if n in reached])
@@ -64,20 +64,27 @@ def dead_in_artifact(artifact: Artifact) -> dict[str, int]:
             if name in reached:
                 less = _backward(op, layers.get(i), wanted, reached[name])
                 needed[name] = _union([needed[name], less]) if name in needed else less
-    dead: dict[str, int] = {}
-    for i, layer in layers.items():
-        op = artifact.operations[i]
-        given = next((reached[name] for name in op.inputs if name in reached), np.array(False))
-        reads = layer.reads(given)
-        wanted = needed.get(op.outputs[0], np.array(False))
-        outs = layer.nonzero.shape[0]
-        if reads is None or (wanted.ndim and len(wanted) != outs):
-            continue
-        alive = reads & np.broadcast_to(wanted, outs)[:, None]
-        found = int(layer.nonzero.sum(2)[~alive].sum())
-        # A weight that two operations share is dead only where it is so for both: not told here, so the fewer.
-        dead[layer.tensor] = min(found, dead.get(layer.tensor, found))
-    return dead
+    dead: dict[str, int | None] = {}
+    for i, op in enumerate(artifact.operations):
+        for name in op.inputs:
+            if name in tensors and op.kind not in UNPACK:
+                found = _dead(op, layers[i], reached, needed) if i in layers and name == op.inputs[1] else None
+                # What several operations read is dead only where it is so for all of them: not told here, so the fewest.
+                weight = tensors[name].name
+                before = dead.get(weight, found)
+                dead[weight] = None if found is None or before is None else min(found, before)
+    return {name: found for name, found in dead.items() if found is not None}
+
+
+def _dead(op: Operation, layer: _Layer, reached: dict[str, Mask], needed: dict[str, Mask]) -> int | None:
+    """How many of the layer's nonzeros lie on no path; None where the flags do not fit its shape."""
+    reads = layer.reads(reached.get(op.inputs[0], np.array(False)))
+    wanted = needed.get(op.outputs[0], np.array(False))
+    outs = layer.nonzero.shape[0]
+    if reads is None or (wanted.ndim and len(wanted) != outs):
+        return None
+    alive = reads & np.broadcast_to(wanted, outs)[:, None]
+    return int(layer.nonzero.sum(2)[~alive].sum())
 
 
 def _forward(op: Operation, layer: _Layer | None, given: Sequence[Mask]) -> Mask:
@@ -86,8 +93,7 @@ def _forward(op: Operation, layer: _Layer | None, given: Sequence[Mask]) -> Mask
     if layer is not None and len(given) == 1:
         reads = layer.reads(given[0])
         if reads is not None:
-            carries: Mask = (layer.nonzero.any(2) & reads).any(1)
-            return carries
+            return np.asarray((layer.nonzero.any(2) & reads).any(1))
     if op.kind in CHANNELWISE:
         return _union(given)
     return np.array(any(bool(flags.any()) for flags in given))
@@ -100,8 +106,7 @@ def _backward(op: Operation, layer: _Layer | None, wanted: Mask, like: Mask) -> 
         if groups is not None:
             outs, per_group = layer.nonzero.shape[:2]
             used = layer.nonzero.any(2) & np.broadcast_to(wanted, outs)[:, None]
-            needs: Mask = used.reshape(groups, outs // groups, per_group).any(1).reshape(-1)
-            return needs
+            return np.asarray(used.reshape(groups, outs // groups, per_group).any(1).reshape(-1))
     if op.kind in CHANNELWISE and (not wanted.ndim or wanted.shape == like.shape):
         return wanted
     return np.array(bool(wanted.any()))
@@ -111,8 +116,7 @@ def _union(flags: Sequence[Mask]) -> Mask:
     sizes = {len(each) for each in flags if each.ndim}
     if len(sizes) > 1:
         return np.array(any(bool(each.any()) for each in flags))
-    joined: Mask = np.array(np.logical_or.reduce(np.broadcast_arrays(*flags)))
-    return joined
+    return np.asarray(np.logical_or.reduce(np.broadcast_arrays(*flags)))
 
 
 def _layer(op: Operation, tensors: dict[str, Tensor]) -> _Layer | None:

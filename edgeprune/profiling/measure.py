@@ -194,6 +194,7 @@ def _profile(model: Path, said: dict[str, Any], seed: int) -> Profile:
         load_ms=float(said["load_ms"]),
         first_run_ms=float(said["first_run_ms"]),
         import_ms=float(said["import_ms"]),
+        clock_ms=float(said["clock_ms"]),
         latency_ms=from_plain(Latency, said["latency_ms"], f"profile of {model}: latency_ms"),
         settled=bool(said["settled"]),
         memory=None if said["memory"] is None else from_plain(Memory, said["memory"], f"profile of {model}: memory"),

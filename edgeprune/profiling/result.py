@@ -76,6 +76,7 @@ class Profile:
     device: Device
     date: str
     import_ms: float
+    clock_ms: float  # what timing a run that does next to nothing reads: part of every run above
     seed: int
     provenance: str = "measured"
     schema_version: int = SCHEMA_VERSION
@@ -95,6 +96,10 @@ class Profile:
         if abs(t.drift) > 0.1:
             found.append(
                 f"the last third of the runs took {1 + t.drift:.2f} times as long as the first: the clock or the load changed"
+            )
+        if self.clock_ms > 0.2 * t.p50:
+            found.append(
+                f"a run takes {1e3 * t.p50:.2g} µs, of which about {1e3 * self.clock_ms:.2g} µs are the call and the clock"
             )
         if self.threads > self.device.usable_cores:
             found.append(f"{self.threads} threads on {self.device.usable_cores} usable cores")

@@ -288,6 +288,7 @@ class Measurement:
             "import_ms": (imported - start) / 1e6,
             "load_ms": (loaded - load) / 1e6,
             "first_run_ms": (done - first) / 1e6,
+            "clock_ms": summary(time_for(int, 0.01, 1000))["p50"],
             "device": device(),
         }
 

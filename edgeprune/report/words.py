@@ -47,8 +47,12 @@ def density(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """0.0035 ms, 12.1 ms"""
-    return NOTHING if value is None else f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
+    """3.51 µs, 12.1 ms, 2.5 s"""
+    if value is None:
+        return NOTHING
+    if value < 0.1:
+        return f"{1000 * value:.3g} µs"
+    return f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
 
 
 def seconds(value: float) -> str:

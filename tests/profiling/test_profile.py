@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 from edgeprune.errors import EdgepruneError
+from edgeprune.formats import write
+from edgeprune.graph import Graph, Node, Value
+from edgeprune.ops import Linear
 from edgeprune.profiling import Profile, compare, measure, profile
 
 Maker = Callable[..., Path]
@@ -200,3 +203,33 @@ def test_what_cannot_be_profiled_is_refused(tmp_path: Path, name: str, arguments
 def test_one_file_is_no_comparison(make_onnx: Maker) -> None:
     with pytest.raises(EdgepruneError, match="two files or more, not 1"):
         compare([make_onnx(8, 4)])
+
+
+def tflite_model(tmp_path: Path) -> Path:
+    pytest.importorskip("flatbuffers", reason="writing a .tflite file needs flatbuffers")
+    random = np.random.default_rng(0)
+    weight = np.where(random.random((64, 128)) < 0.02, random.standard_normal((64, 128)), 0).astype(np.float32)
+    graph = Graph({"x": Value((128,))}, ("y",), (Node("y", Linear(weight), ("x",)),))
+    write(graph, tmp_path / "model.tflite")
+    return tmp_path / "model.tflite"
+
+
+def test_a_tflite_file_is_profiled_in_litert(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="profiling a .tflite file needs ai-edge-litert")
+    found = profile(tflite_model(tmp_path), **QUICK)
+    assert found.runtime.startswith("ai-edge-litert ")
+    assert 0 < found.latency_ms.p50 < 10
+
+
+def test_a_tflite_file_is_profiled_in_another_interpreter_with_the_older_runtime(tmp_path: Path) -> None:
+    python = os.environ.get("EDGEPRUNE_TFLITE_RUNTIME_PYTHON")
+    if not python:
+        pytest.skip("EDGEPRUNE_TFLITE_RUNTIME_PYTHON names no Python with tflite-runtime")
+    found = profile(tflite_model(tmp_path), python=python, **QUICK)
+    assert found.runtime.startswith("tflite-runtime ")
+
+
+def test_two_formats_can_be_compared(tmp_path: Path, make_onnx: Maker) -> None:
+    pytest.importorskip("ai_edge_litert", reason="profiling a .tflite file needs ai-edge-litert")
+    found = compare([make_onnx(128, 64), tflite_model(tmp_path)], min_seconds=0.1, runs=5, warmup=3)
+    assert [p.runtime.split()[0] for p in found.profiles] == ["onnxruntime", "ai-edge-litert"]

@@ -61,7 +61,21 @@ def a_profile(**changes: Any) -> Profile:
     device = Device("cpu", 4, 2, "x86_64", "Linux", "3.11", 0.5)
     memory = Memory(1000, 500, 500, 400, 300)
     made = Profile(
-        "m.onnx", 10, "0" * 64, "onnxruntime 1", 1, 2.0, 1.5, latency, True, memory, device, "2026-01-01T00:00:00+00:00", 80.0, 0
+        "m.onnx",
+        10,
+        "0" * 64,
+        "onnxruntime 1",
+        1,
+        2.0,
+        1.5,
+        latency,
+        True,
+        memory,
+        device,
+        "2026-01-01T00:00:00+00:00",
+        80.0,
+        5e-5,
+        0,
     )
     return dataclasses.replace(made, **changes)
 
@@ -74,6 +88,7 @@ def test_a_good_profile_has_no_warnings() -> None:
     ("changes", "part"),
     [
         ({"settled": False}, "known to within 1.0% only"),
+        ({"clock_ms": 0.3}, "of which about 3e+02 µs are the call and the clock"),
         ({"threads": 3}, "3 threads on 2 usable cores"),
         ({"memory": None}, "memory was not measured"),
         ({"latency_ms": dataclasses.replace(a_profile().latency_ms, drift=0.5)}, "1.50 times as long"),

@@ -12,10 +12,10 @@ import pytest
 from example_report import EXAMPLE
 
 from edgeprune.errors import EdgepruneError
-from edgeprune.report import Artifact, Parity, Report, artifact_entry, dense_entry, parity_entry, versions
-from edgeprune.report.schema import SCHEMA_VERSION
 from edgeprune.parity import Pair
 from edgeprune.parity import Parity as Measured
+from edgeprune.report import Artifact, Parity, Report, artifact_entry, dense_entry, parity_entry, versions
+from edgeprune.report.schema import SCHEMA_VERSION
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "report-schema.md"
 
