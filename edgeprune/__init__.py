@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from .capturing import capture
     from .checkpoint import load, save_checkpoint
     from .commands import verify
-    from .compress import compress, export
     from .data import load_data
     from .errors import CheckFailed, EdgepruneError
     from .formats import read, write
     from .graph import Graph
     from .passes import shrink
+    from .pipeline import compress, export
     from .profiling import profile
     from .pruning import prune
 
@@ -33,8 +33,8 @@ _HOMES = {
     "EdgepruneError": "errors",
     "Graph": "graph",
     "capture": "capturing",
-    "compress": "compress",
-    "export": "compress",
+    "compress": "pipeline",
+    "export": "pipeline",
     "load": "checkpoint",
     "load_data": "data",
     "profile": "profiling",

@@ -1,0 +1,250 @@
+"""The command line: one command per public verb, each thin.
+
+Exit codes: 0 done, 1 a check failed, 2 wrong usage or input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._version import __version__
+from .errors import EdgepruneError
+
+Command = Callable[..., Any]
+
+
+class OneLineErrors(click.Group):
+    """Errors as one line on stderr with their exit code; with --debug as a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgepruneError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted; a finished round is kept: run the same command with --resume", err=True)
+            ctx.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            said = " ".join(str(error).split()) or "no message"
+            click.echo(f"Internal error ({type(error).__name__}: {said}); --debug before the command shows where", err=True)
+            ctx.exit(101)
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edgeprune")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def main(debug: bool) -> None:
+    """Compress a trained PyTorch network for an edge device: prune, shrink, export, prove."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.DEBUG if debug else logging.WARNING)
+
+
+def options(*given: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, shown in the order given."""
+    return lambda command: functools.reduce(lambda made, option: option(made), reversed(given), command)
+
+
+def shape_of(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        shape = tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise click.BadParameter(f"{text!r} is no shape; give sizes without the batch, like 3,224,224")
+    return shape
+
+
+def numbers_of(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers; give one per channel, like 0.485,0.456,0.406") from None
+
+
+def arguments_of(ctx: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise click.BadParameter(f"{pair!r} is not key=value")
+        try:
+            found[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[key] = text
+    return found
+
+
+SOURCE = options(
+    click.option("--model", metavar="SPEC", help="How to build the network: torchvision:resnet18, package.module:factory, file.py:factory."),
+    click.option("--model-arg", "model_args", multiple=True, metavar="KEY=VALUE", callback=arguments_of, help="An argument of the factory; repeatable."),
+    click.option("--input-shape", metavar="C,H,W", callback=shape_of, help="The input's shape without the batch, when the file does not say."),
+    click.option("--data", metavar="SPEC", help="mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, file.npz or module:function."),
+    click.option("--mean", metavar="NUMBERS", callback=numbers_of, help="What is subtracted from each channel after scaling."),
+    click.option("--std", metavar="NUMBERS", callback=numbers_of, help="What each channel is divided by."),
+    click.option("--stored-masks", type=click.Choice(["apply", "ignore"]), default="apply", help="Masks found in the checkpoint.", show_default=True),
+    click.option("--allow-pickle", is_flag=True, help="Load pickled objects: runs code that the checkpoint names."),
+)  # fmt: skip
+
+SOURCE_NAMES = ("model", "model_args", "input_shape", "data", "mean", "std", "stored_masks", "allow_pickle")
+
+
+def source_from(checkpoint: str, given: dict[str, Any]) -> Any:
+    """Takes the source options out of `given`."""
+    from .sources import Source
+
+    return Source(checkpoint, **{name: given.pop(name) for name in SOURCE_NAMES})
+
+
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path())
+@click.option("--ratio", type=float, required=True, help="Prunable weights divided by kept ones, like 1024.")
+@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
+@click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-RATIOx]")
+@SOURCE
+@click.option("--method", "criterion", default="magnitude", show_default=True, help="Which weights matter: a criterion's name.")
+@click.option("--schedule", help="When to prune: iterative or one-shot.  [default: by the data]")
+@click.option("--retrain", default="lr-rewind", show_default=True, help="lr-rewind, fine-tune, weight-rewind or none.")
+@click.option("--aap/--no-aap", default=True, help="All-alive pruning: spend the budget on alive connections only.", show_default=True)
+@click.option("--rounds", type=click.IntRange(1), help="Prune-and-retrain rounds.  [default: by the ratio]")
+@click.option("--epochs", type=click.IntRange(0), help="Epochs of retraining per round.  [default: by the data]")
+@click.option("--lr", type=float, help="Peak learning rate.")
+@click.option("--batch-size", type=click.IntRange(1))
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, mps, ...")
+@click.option("--precision", default="32-true", show_default=True, help="32-true, bf16-mixed, 16-mixed.")
+@click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
+@click.option("--measure/--no-measure", default=True, help="Latency and memory against the dense network.", show_default=True)
+@click.option("--resume", is_flag=True, help="Go on with a killed run in the same folder.")
+@QUIET
+@JSON
+def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet: bool, as_json: bool, **given: Any) -> None:
+    """Prune CHECKPOINT to 1/RATIO of its weights, all of them alive; shrink, export, verify and measure it."""
+    from .delivery import targets_of
+    from .pipeline import compress_source
+    from .report import show, show_progress
+
+    source = source_from(checkpoint, given)
+    targets_of(target)
+    folder = Path(out) if out else Path(f"{Path(checkpoint).stem}-{ratio:g}x")
+    with show_progress(quiet=quiet) as progress:
+        report = compress_source(source, ratio, targets=target, out=folder, progress=progress, command=sys.argv[1:], **given)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    elif not quiet:
+        show(report)
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path())
+@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
+@click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-export]")
+@SOURCE
+@click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
+@click.option("--shrink/--no-shrink", "removal", default=True, help="Remove dead channels first; the function stays the same.", show_default=True)
+@click.option("--measure/--no-measure", default=False, help="Latency and memory.", show_default=True)
+@QUIET
+@JSON
+def export(checkpoint: str, target: str, out: str | None, quiet: bool, as_json: bool, **given: Any) -> None:
+    """Write CHECKPOINT as it is, without pruning: dead channels removed, verified in the real runtime."""
+    from .pipeline import export_source
+    from .report import show, show_progress
+
+    source = source_from(checkpoint, given)
+    folder = Path(out) if out else Path(f"{Path(checkpoint).stem}-export")
+    with show_progress(quiet=quiet) as progress:
+        report = export_source(source, targets=target, out=folder, progress=progress, command=sys.argv[1:], **given)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    elif not quiet:
+        show(report)
+
+
+@main.command()
+@click.argument("artifact", type=click.Path())
+@click.argument("checkpoint", type=click.Path())
+@SOURCE
+@click.option("--samples", type=click.IntRange(1), help="Test inputs to compare on.  [default: as many as are quick]")
+@click.option("--tolerance", type=float, default=1e-5, show_default=True, help="Largest error over largest magnitude.")
+@JSON
+def verify(artifact: str, checkpoint: str, samples: int | None, tolerance: float, as_json: bool, **given: Any) -> None:
+    """Compare ARTIFACT, in its real runtime, with the network in CHECKPOINT on the same inputs."""
+    from .commands import verify_source
+    from .errors import CheckFailed
+
+    results = verify_source(artifact, source_from(checkpoint, given), samples=samples, tolerance=tolerance)
+    if as_json:
+        click.echo(json.dumps({kind: parity.to_dict() for kind, parity in results.items()}, indent=1))
+    for kind, parity in results.items():
+        if not as_json:
+            agreement = "" if parity.top1_agreement is None else f", top-1 agreement {parity.top1_agreement:.2%}"
+            click.echo(f"{kind}: {parity.samples:,} samples, largest relative error {parity.max_relative_error:.2g}{agreement}")
+    failed = [parity for parity in results.values() if not parity.passed]
+    if failed:
+        failed[0].check()
+        raise CheckFailed("the artifact does not compute what the network does")
+
+
+@main.command()
+@click.argument("file", type=click.Path())
+@SOURCE
+@JSON
+def inspect(file: str, as_json: bool, **given: Any) -> None:
+    """Show what FILE (a checkpoint, .tflite or .onnx) holds: layers, density, dead connections, bytes."""
+    from .commands import inspect_file
+    from .report import print_inspection
+
+    found = inspect_file(source_from(file, given))
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        print_inspection(found)
+
+
+@main.command()
+@click.argument("artifact", type=click.Path())
+@click.option("--compare", "others", multiple=True, type=click.Path(), help="Another artifact, measured in turns; repeatable.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="At least so many timed runs.")
+@click.option("--min-seconds", type=float, default=1.0, show_default=True, help="At least so long.")
+@click.option("--warmup", type=click.IntRange(0), default=10, show_default=True)
+@click.option("--runtime", help="ai-edge-litert, tflite-runtime or onnxruntime.  [default: the first installed]")
+@click.option("--python", type=click.Path(), help="Another Python interpreter, which needs numpy and a runtime only.")
+@click.option("--timeout", type=float, default=600.0, show_default=True, help="Seconds after which to give up.")
+@JSON
+def profile(artifact: str, others: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Measure ARTIFACT on this machine's CPU: load, first run, latency, memory."""
+    from .profiling import compare
+    from .profiling import profile as measure
+    from .report import print_comparison, print_profile
+
+    if others:
+        comparison = compare([artifact, *others], **given)
+        click.echo(json.dumps(comparison.to_dict(), indent=1)) if as_json else print_comparison(comparison)
+    else:
+        result = measure(artifact, **given)
+        click.echo(json.dumps(result.to_dict(), indent=1)) if as_json else print_profile(result)
+
+
+if __name__ == "__main__":
+    main()

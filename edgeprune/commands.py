@@ -1,0 +1,37 @@
+"""The smaller verbs: verify an artifact against a checkpoint, look into a file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import formats
+from .parity import TOLERANCE, Parity
+from .parity import verify as compare_outputs
+from .sources import Source, outputs_of
+
+
+def verify(
+    artifact: str | os.PathLike[str], checkpoint: str | os.PathLike[str], *, samples: int | None = None,
+    tolerance: float = TOLERANCE, **source: Any,
+) -> dict[str, Parity]:  # fmt: skip
+    """How far `artifact`, in its real runtime, agrees with the network in `checkpoint`, by kind of input: "real" and "random".
+
+    `samples` test inputs are compared (by default as many as are quick); `source` holds further fields of
+    `edgeprune.sources.Source` (data, model, ...). `.check()` of a result raises CheckFailed when it is beyond `tolerance`.
+    """
+    return verify_source(artifact, Source(checkpoint, **source), samples=samples, tolerance=tolerance)
+
+
+def verify_source(
+    artifact: str | os.PathLike[str], source: Source, *, samples: int | None = None, tolerance: float = TOLERANCE
+) -> dict[str, Parity]:
+    """`verify` for a Source."""
+    runner = formats.load(artifact)
+    opened = source.open()
+    graph = opened.graph()
+    inputs = opened.inputs(graph, samples)
+    return {
+        kind: compare_outputs(runner, graph, arrays, reference=outputs_of(opened.loaded.module, arrays), tolerance=tolerance)
+        for kind, arrays in inputs.items()
+    }

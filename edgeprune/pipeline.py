@@ -1,0 +1,266 @@
+"""The whole job: checkpoint in; artifacts, proof and report out. Resumable, and nothing half-written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import report as reports
+from .checkpoint import save_checkpoint
+from .delivery import Delivered, deliver, staging, targets_of
+from .graph import Graph
+from .passes import shrink
+from .pruning import Masks, Probe, Progress, Pruned, evaluate, prunable, prune
+from .report import Report
+from .runlog import RunLog
+from .sources import Opened, Source, weight_counts
+
+log = logging.getLogger("edgeprune")
+
+WORK = ".work"  # inside the output folder: the state of a run that is not done
+
+
+def compress(
+    checkpoint: str | os.PathLike[str],
+    ratio: float,
+    *,
+    targets: str | Sequence[str] = "tflite",
+    out: str | os.PathLike[str],
+    data: str | None = None,
+    progress: Progress | None = None,
+    resume: bool = False,
+    optimize: str = "size",
+    measure: bool = True,
+    source: Mapping[str, Any] | None = None,
+    **pruning: Any,
+) -> Report:
+    """Prunes the network in `checkpoint` to 1/`ratio` of its weights, shrinks, writes, verifies and measures it in folder `out`.
+
+    `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
+    what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
+    goes to `edgeprune.prune` (criterion, schedule, retrain, aap, rounds, epochs, lr, batch_size, seed, device, precision).
+    `resume=True` goes on with a killed run in the same folder, to the same result.
+
+    Raises EdgepruneError for input it cannot use, before anything is written, and CheckFailed when a promise does not hold:
+    then no artifact is left.
+    """
+    opened = Source(checkpoint, data=data, **(source or {}))
+    settings = {"targets": targets, "out": out, "progress": progress, "resume": resume, "optimize": optimize, "measure": measure}
+    return compress_source(opened, ratio, **settings, **pruning)
+
+
+def compress_source(
+    source: Source,
+    ratio: float,
+    *,
+    targets: str | Sequence[str],
+    out: str | os.PathLike[str],
+    progress: Progress | None = None,
+    resume: bool = False,
+    optimize: str = "size",
+    measure: bool = True,
+    command: Sequence[str] = (),
+    **pruning: Any,
+) -> Report:
+    """`compress` for a Source; `command` is kept in the report."""
+    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    with staging(out) as folder, RunLog(out, "compress.log", progress) as told:
+        told.phase("reading the checkpoint")
+        opened = source.open()
+        dense = opened.graph()
+        if opened.data is None:
+            log.warning("no data: accuracy is neither recovered by retraining nor measured; give --data to do both")
+        pruned = prune(
+            opened.loaded.module,
+            ratio,
+            data=opened.data,
+            example_inputs=opened.loaded.example_inputs,
+            masks=opened.loaded.masks,
+            work_dir=out / WORK,
+            resume=resume,
+            progress=told,
+            **pruning,
+        )
+        told.phase("removing dead channels")
+        small = shrink(opened.graph(pruned.module))
+        delivered = deliver(
+            opened, small, dense, pruned.module, suffixes, folder, optimize=optimize, measure=measure, say=told.phase
+        )
+        _save_pruned(folder / "pruned.pt", opened, pruned, ratio)
+        told.phase("writing the report")
+        report = _report(opened, pruned, ratio, dense, small, delivered, command, time.monotonic() - started, told.warnings, pruning)
+        report.save(folder / "report.json")
+        _move(folder, out, [d.path.name for d in delivered] + ["pruned.pt", "report.json"])
+        shutil.rmtree(out / WORK, ignore_errors=True)
+    return report
+
+
+def export(
+    checkpoint: str | os.PathLike[str],
+    *,
+    targets: str | Sequence[str] = "tflite",
+    out: str | os.PathLike[str],
+    data: str | None = None,
+    source: Mapping[str, Any] | None = None,
+    removal: bool = True,
+    **settings: Any,
+) -> Report:
+    """Writes the network in `checkpoint` as it is, verified, into folder `out`: no pruning, no retraining.
+
+    `removal=False` leaves dead channels in. The other arguments are those of `compress`.
+    """
+    return export_source(Source(checkpoint, data=data, **(source or {})), targets=targets, out=out, removal=removal, **settings)
+
+
+def export_source(
+    source: Source,
+    *,
+    targets: str | Sequence[str],
+    out: str | os.PathLike[str],
+    removal: bool = True,
+    optimize: str = "size",
+    measure: bool = True,
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+) -> Report:
+    """`export` for a Source."""
+    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    with staging(out) as folder, RunLog(out, "export.log", progress) as told:
+        told.phase("reading the checkpoint")
+        opened = source.open()
+        dense = opened.graph()
+        module = opened.loaded.module
+        probe = Probe(module, opened.loaded.example_inputs)
+        weights = prunable(module)
+        masks = Masks({name: weights[name].detach() != 0 for name in probe.shapes})
+        small = shrink(dense) if removal else dense
+        delivered = deliver(opened, small, dense, module, suffixes, folder, optimize=optimize, measure=measure, say=told.phase)
+        accuracy = None
+        if opened.data is not None:
+            told.phase("measuring accuracy")
+            accuracy = evaluate(module, opened.data.test)
+        kept, alive = masks.kept, probe.alive(masks).kept
+        unpruned = Pruned(module, masks, kept, alive, masks.total, accuracy, accuracy, [])
+        report = _report(opened, unpruned, None, dense, small, delivered, command, time.monotonic() - started, told.warnings, {})
+        report.save(folder / "report.json")
+        _move(folder, out, [d.path.name for d in delivered] + ["report.json"])
+    return report
+
+
+def _save_pruned(path: Path, opened: Opened, pruned: Pruned, ratio: float) -> None:
+    loaded = opened.loaded
+    save_checkpoint(
+        path,
+        pruned.module,
+        model=loaded.model_spec,
+        model_args=loaded.model_args,
+        input_shape=loaded.input_shape,
+        preprocessing=opened.preprocessing,
+        data=None if opened.data is None else opened.data.spec,
+        masks=pruned.masks,
+        meta={"ratio": ratio, "kept": pruned.kept, "accuracy": pruned.accuracy_after, "made_from": opened.name},
+    )
+
+
+def _move(folder: Path, out: Path, names: Sequence[str]) -> None:
+    for name in names:
+        os.replace(folder / name, out / name)
+
+
+def _report(
+    opened: Opened,
+    pruned: Pruned,
+    ratio: float | None,
+    dense: Graph,
+    small: Graph,
+    delivered: Sequence[Delivered],
+    command: Sequence[str],
+    seconds: float,
+    warnings: Sequence[str],
+    settings: Mapping[str, Any],
+) -> Report:
+    before, after = weight_counts(pruned.module)[1], stored_numbers(small)
+    first = delivered[0]
+    profile = first.profile
+    return Report(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=tuple(command),
+        versions=reports.versions(),
+        seed=int(settings.get("seed", 0)),
+        ratio=reports.Ratio(
+            ratio, pruned.total / max(pruned.kept, 1), before / max(after, 1), first.dense_bytes / first.bytes
+        ),
+        weights=reports.Weights(pruned.total, pruned.kept, pruned.alive),
+        parameters=reports.Parameters(before, after),
+        accuracy=reports.Accuracy(
+            pruned.accuracy_before, pruned.accuracy_after, None if opened.data is None else len(opened.data.test)
+        ),
+        multiply_adds=reports.MultiplyAdds(dense.multiply_adds, small.multiply_adds, effective_multiply_adds(small)),
+        layers=_layers(opened, pruned, small, delivered),
+        artifacts=tuple(_artifact(d) for d in delivered),
+        dense=tuple(_dense(d, dense) for d in delivered),
+        rounds=tuple(reports.Round(**r.to_dict()) for r in pruned.rounds),
+        settings={name: value for name, value in settings.items() if isinstance(value, str | int | float | bool)},
+        device={} if profile is None else dict(profile.to_dict()["device"]),
+        seconds=round(seconds, 1),
+        warnings=tuple(warnings),
+    )
+
+
+def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[Delivered]) -> tuple[reports.Layer, ...]:
+    alive = Probe(pruned.module, opened.loaded.example_inputs).alive(pruned.masks)
+    stored = {node.source: node.op for node in small.nodes if "weight" in node.op.arrays}
+    layers = []
+    for name, mask in pruned.masks.items():
+        source = name.removesuffix(".weight")
+        op = stored.get(source)
+        kept = int(mask.sum())
+        encoding = {d.format: e.encoding for d in delivered for e in d.encodings if e.source == source}
+        layers.append(
+            reports.Layer(
+                name=source,
+                kind="linear" if mask.ndim == 2 else "conv",
+                shape_before=tuple(mask.shape),
+                shape_after=None if op is None else tuple(op.arrays["weight"].shape),
+                weights=mask.numel(),
+                kept=kept,
+                alive=int(alive[name].sum()),
+                density=None if op is None else float((op.arrays["weight"] != 0).mean()),
+                encoding=encoding,
+            )
+        )
+    return tuple(layers)
+
+
+def _artifact(d: Delivered) -> reports.Artifact:
+    ratio = d.measured.ratios[0] if d.measured else None
+    plain = reports.artifact_entry(d.path, profile=d.profile)
+    worst = max(d.parity.values(), key=lambda parity: parity.max_relative_error)
+    parity = reports.Parity(d.max_relative_error, d.top1_agreement, d.samples, worst.tolerance)
+    speedup = None if ratio is None else reports.Speedup(1 / ratio.value, 1 / ratio.high, 1 / ratio.low)
+    return reports.Artifact(**{**vars(plain), "parity": parity, "speedup": speedup})
+
+
+def _dense(d: Delivered, dense: Graph) -> reports.Dense:
+    return reports.dense_entry(d.path.with_name(f"dense{d.path.suffix}"), dense.multiply_adds, profile=d.dense_profile)
+
+
+def stored_numbers(graph: Graph) -> int:
+    """How many numbers the graph holds when zeros of weights are not stored: kept weights, biases, scales and shifts."""
+    arrays = [(name, a) for node in graph.nodes for name, a in node.op.arrays.items()]
+    return sum(int((a != 0).sum()) if name == "weight" else a.size for name, a in arrays)
+
+
+def effective_multiply_adds(graph: Graph) -> int:
+    """Multiply-adds of one input when those with a zero weight are left out."""
+    total = 0.0
+    for node in graph.nodes:
+        if dense := node.op.multiply_adds(graph.ins(node)):
+            total += dense * float((node.op.arrays["weight"] != 0).mean())
+    return round(total)
