@@ -188,12 +188,23 @@ def test_an_unknown_operation_hides_what_is_dead_but_never_makes_it_up() -> None
 
 def test_a_weight_that_is_alive_in_one_place_is_alive() -> None:
     artifact = an_artifact(
-        Operation("FULLY_CONNECTED", ("x", "half"), ("a",)),
-        Operation("FULLY_CONNECTED", ("a", "full"), ("b",)),
-        Operation("FULLY_CONNECTED", ("b", "full"), ("y",)),
+        Operation("FULLY_CONNECTED", ("x", "full"), ("a",)),
+        Operation("FULLY_CONNECTED", ("a", "half"), ("b",)),
+        Operation("FULLY_CONNECTED", ("b", "full"), ("c",)),
+        Operation("ADD", ("a", "c"), ("y",)),
         half=HALF, full=FULL,
     )  # fmt: skip
     assert dead_in_artifact(artifact) == {"half": 0, "full": 0}
+
+
+def test_a_weight_that_something_unknown_reads_too_is_not_judged() -> None:
+    artifact = an_artifact(
+        Operation("FULLY_CONNECTED", ("x", "half"), ("a",)),
+        Operation("FULLY_CONNECTED", ("a", "full"), ("b",)),
+        Operation("SOMETHING_NEW", ("b", "full"), ("y",)),
+        half=HALF, full=FULL,
+    )  # fmt: skip
+    assert dead_in_artifact(artifact) == {"half": 0}
 
 
 def test_a_branch_that_no_output_needs_is_dead() -> None:

@@ -72,7 +72,6 @@ class Child:
         try:
             line = self._said.get(timeout=max(self.deadline - time.monotonic(), 0))
         except queue.Empty:
-            self._process.kill()
             limit = f"{self.allowed:.3g} s"
             raise EdgepruneError(f"profiling {self.model} took longer than {limit}; allow more time or fewer runs") from None
         if line is None:

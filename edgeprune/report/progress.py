@@ -91,7 +91,8 @@ class Live(Silent):
         text = f"round {self.number}/{self.rounds}: {what}" if self.rounds else what
         if self.task is None:
             self.task = self.bar.add_task(text, total=None, accuracy="")
-        self.bar.update(self.task, description=text, completed=completed)
+        # The first step of a bar does not count for its speed, so the rounds that a resumed run skips do no harm.
+        self.bar.update(self.task, description=text, completed=completed, total=self.rounds or None)
         if accuracy is not None:
             self.bar.update(self.task, accuracy=accuracy)
 
@@ -99,13 +100,7 @@ class Live(Silent):
         self._update(name)
 
     def round_started(self, number: int, rounds: int, kept: int) -> None:
-        fresh = not self.rounds
         self.number, self.rounds = number, rounds
-        if fresh:
-            # A new task, because the rounds that a resumed run skips took no time, and the preparations are no part of any.
-            if self.task is not None:
-                self.bar.remove_task(self.task)
-            self.task = self.bar.add_task("", total=rounds, completed=number - 1, accuracy="")
         self._update(f"{kept:,} weights", completed=number - 1)
 
     def epoch_finished(self, epoch: int, epochs: int, loss: float, accuracy: float | None) -> None:

@@ -73,9 +73,15 @@ def test_the_bar_counts_rounds_and_epochs(terminal: Terminal) -> None:
         assert progress.bar.tasks[0].completed == 3
 
 
-def test_a_resumed_run_does_not_count_the_rounds_it_skips_as_speed(terminal: Terminal) -> None:
+@pytest.mark.parametrize("first", [1, 900])
+def test_the_time_that_remains_comes_from_the_rounds_of_this_run(terminal: Terminal, first: int) -> None:
+    now = 0.0
     with show_progress(False, terminal) as progress:
         assert isinstance(progress, Live)
-        progress.round_started(900, 1000, 10)
-        assert progress.bar.tasks[0].completed == 899
-        assert progress.bar.tasks[0].time_remaining is None
+        progress.bar.get_time = lambda: now
+        progress.phase("preparing")
+        for number in range(first, first + 3):
+            progress.round_started(number, first + 9, 10)
+            now += 10
+            progress.round_finished(SimpleNamespace(kept=10, alive=10, accuracy=None, seconds=10.0))
+        assert progress.bar.tasks[0].time_remaining == pytest.approx(70, abs=1)

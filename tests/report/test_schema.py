@@ -30,7 +30,7 @@ def documented() -> dict[str, str]:
 def fields_of(cls: type, prefix: str = "") -> dict[str, str]:
     """The same from the dataclasses. Only objects that can be null have a row of their own."""
     words = {int: "integer", str: "text", float: "number"}
-    found = {}
+    found: dict[str, str] = {}
     for name, hint in typing.get_type_hints(cls).items():
         null = ""
         if typing.get_origin(hint) is types.UnionType:
