@@ -98,7 +98,7 @@ class Writer:
             self.places[name] = Place(("out", outputs.index(name)))
         else:
             self.places[name] = self.scratch(name, layout.floats) + layout.front
-            if layout.zeros:
+            if layout.front:
                 self.step("ep_fill", self.places[name] + -layout.front, str(layout.front), "0.0f")
         return self.places[name]
 
@@ -176,6 +176,10 @@ class Writer:
             raise ValueError("a view has at most four axes")
         axes = [*([(1, 0, 0, 0)] * (4 - len(axes))), *axes]
         return self.struct("ep_view", "view", *("{" + ", ".join(map(str, part)) + "}" for part in zip(*axes, strict=True)))
+
+    def exact_view_of(self, first: Sequence[Sequence[int]], rest: Sequence[Sequence[int]]) -> str:
+        """An ep_view whose first axis is `first` and whose last ones are `rest`, ones between."""
+        return self.exact_view([*first, *[(1, 0, 0, 0)] * (3 - len(rest)), *rest])
 
     def encoded(self, task: Task, encoding: str, stored: int, reason: str) -> None:
         weight: Array = task.op.arrays["weight"]

@@ -1,0 +1,118 @@
+"""C99 source that runs a model with nothing beside it: one .c, one .h, memory given by the caller.
+
+fuse.py          which nodes one kernel does together
+windows.py       what convolutions and pooling read
+layout.py        where elements lie in memory
+plan.py          where values lie in the arena
+rows.py          nonzero weights in running order
+writer.py        constants, buffers and steps: what lowerings write to
+lowerings.py     the table from ops to functions, filled by convolutions.py, linears.py and elementwise.py
+source.py        the files' text
+compiler.py      C compilers, here and for other machines
+runner.py        a compiled model, run
+kernels/         the kernels: C files that compile alone
+templates/       the files around them
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import EdgepruneError, NotExportable
+from ...files import write_atomic
+from ...graph import Graph
+from ..artifact import LayerEncoding, Metadata, check_float
+from . import convolutions, elementwise, linears
+from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
+from .layout import Layout, flat
+from .lowerings import lower
+from .runner import CRunner
+from .source import Arena, build_text, header_text, source_text
+from .writer import Place, Writer
+
+__all__ = ["TARGETS", "Written", "build", "load", "sources", "write"]
+
+assert convolutions and elementwise and linears  # importing them fills the table
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a model by name, how each weight is stored, and the memory it runs in."""
+
+    files: Mapping[str, str]
+    encodings: tuple[LayerEncoding, ...]
+    arena: Arena
+
+
+def sources(graph: Graph, name: str = "model", metadata: Metadata | None = None) -> Written:
+    """The text of NAME.c, NAME.h and CMakeLists.txt. The same graph gives the same text.
+
+    `name` is the prefix of everything the files declare. Raises NotExportable when C cannot say an op.
+    """
+    prefix = identifier(name)
+    w = Writer(check_float(graph), prefix)
+    for number, task in enumerate(w.tasks):
+        w.task = number
+        lower.run(w, task)
+    w.task = len(w.tasks)
+    for number, output in enumerate(graph.outputs):
+        target = Place(("out", number))
+        if w.at(output) != target:
+            w.copy(w.layout(output), w.at(output), flat(w.layout(output).sizes), target)
+    text, arena = source_text(w)
+    if prefix != name:
+        text = text.replace(f'#include "{prefix}.h"', f'#include "{name}.h"')
+    files = {f"{name}.c": text, f"{name}.h": header_text(w, metadata or Metadata(), arena), "CMakeLists.txt": build_text(w, name)}
+    return Written(files, tuple(w.encodings), arena)
+
+
+def identifier(name: str) -> str:
+    """The name as C takes it: other characters become underscores."""
+    cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"m{cleaned}" if not cleaned or cleaned[0].isdigit() or cleaned[0] == "_" else cleaned
+
+
+def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None) -> Written:
+    """Writes `path` (a .c file), its header and CMakeLists.txt beside it; returns how each weight is stored and the arena."""
+    path = Path(path)
+    if path.suffix != ".c":
+        raise EdgepruneError(f"{path}: a C model is written to a file that ends in .c")
+    written = sources(graph, path.stem, metadata)
+    for name, text in written.files.items():
+        write_atomic(path.with_name(name), text.encode())
+    return written
+
+
+def load(path: str | Path, threads: int = 1, runtime: str | None = None) -> CRunner:
+    """The model compiled with this machine's C compiler, ready to run. It runs on one thread whatever `threads` says.
+
+    Raises EdgepruneError when there is no compiler, or when the files are not a model's.
+    """
+    return CRunner(Path(path))
+
+
+def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
+    """Compiles a written model into the shared library `out`: for this machine, or for a `target` in TARGETS with the ziglang package.
+
+    For wasm32 the library is a WebAssembly module that exports the model's functions.
+    """
+    path, out = Path(path), Path(out)
+    if not path.is_file():
+        raise EdgepruneError(f"{path} does not exist")
+    if target is None:
+        compiler = local_compiler()
+        compile_c([compiler], [path], out, (*OPTIMISED, *native_flags(compiler), "-shared", "-fPIC"))
+        return out
+    if target not in TARGETS:
+        raise EdgepruneError(f"target {target!r} is unknown; choose one of: {', '.join(TARGETS)}")
+    triple, flags = TARGETS[target]
+    shape: tuple[str, ...] = ("-shared", "-fPIC")
+    if target == "wasm32":
+        shape = ("-mexec-model=reactor", "-Wl,--export-dynamic", f"-Wl,--export={identifier(path.stem)}_run")
+    compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, *shape))
+    return out
+
+

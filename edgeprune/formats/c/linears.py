@@ -1,0 +1,66 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...graph import Array
+from ...ops import Linear
+from .fuse import Task
+from .layout import flat
+from .lowerings import lower
+from .rows import bits, narrowest, rows_of
+from .writer import Writer, act_text, activated
+
+# Above this density every weight is read in order: measured, with one thread on x86.
+DENSE_FROM = 0.25
+
+
+@lower(Linear)
+def _(w: Writer, n: Task) -> None:
+    op = n.op
+    assert isinstance(op, Linear)
+    outs, columns = np.nonzero(op.weight)
+    if len(outs) > DENSE_FROM * op.weight.size:
+        _dense(w, n, op)
+        return
+    write_linear(w, n, outs, columns, op.weight[outs, columns], op.bias)
+
+
+def _dense(w: Writer, n: Task, op: Linear) -> None:
+    rows, columns = op.weight.shape
+    bias = np.zeros(rows) if op.bias is None else op.bias
+    source = w.flat_at(n.inputs[0])
+    places = w.graph.values[n.name].positions
+    struct = w.struct(
+        "ep_dense_linear", "dense", w.array("weight", op.weight.astype(np.float32)), w.array("bias", bias.astype(np.float32)),
+        rows, columns, places, columns, rows, 1, act_text(n.act),
+    )  # fmt: skip
+    w.step("ep_dense", struct, source, w.make(n.name))
+    w.encoded(n, "dense", op.weight.size * 4, f"{np.count_nonzero(op.weight) / op.weight.size:.0%} nonzero: faster without indices")
+
+
+def write_linear(w: Writer, n: Task, outs: Array, reads: Array, values: Array, bias: Array | None) -> None:
+    """Outputs that are sums of weights times elements of the first input, `reads` floats from its first one."""
+    value = w.graph.values[n.name]
+    places = value.positions if value.axis else 1
+    count = value.channels
+    rows = rows_of(outs, reads, values, np.zeros(count) if bias is None else bias)
+    columns = narrowest(rows.places)
+    x = w.layout(n.inputs[0])
+    to = w.make(n.name)
+    last = n.residual is None
+    struct = w.struct(
+        "ep_sparse_linear", "linear",
+        w.array("values", rows.values), w.array("columns", columns), w.array("rows", rows.rows), w.array("bias", rows.bias),
+        w.array("groups", rows.groups), len(rows.groups), places, x.sizes[-1] if places > 1 else 0, count if places > 1 else 0, 1,
+        act_text(n.act if last else None),
+    )  # fmt: skip
+    w.step(f"ep_linear{bits(columns)}", struct, w.at(n.inputs[0]), to)
+    if n.residual is not None:
+        size = int(np.prod(value.shape))
+        assert w.layout(n.residual) == flat(value.shape)
+        w.step("ep_add", w.view((size,), (1,), (1,), (1,)), activated(n), to, w.at(n.residual), to)
+    if "weight" in n.op.arrays:
+        stored = sum(a.nbytes for a in (rows.values, columns, rows.rows, rows.groups))
+        w.encoded(n, "csr", stored, f"columns of {bits(columns)} bits; only nonzeros are multiplied")
