@@ -85,15 +85,16 @@ def compare(
     models = [_checked(path, **settings, runtime=each) for path, each in zip(paths, asked, strict=True)]
     deadline = time.monotonic() + timeout
     trials = []
+    each_runs, each_seconds = math.ceil(runs / FRESH_PROCESSES), min_seconds / FRESH_PROCESSES
     for _ in range(FRESH_PROCESSES):
         with ExitStack() as stack:
             children = []
             for model, each in zip(models, asked, strict=True):
-                options = [*_options(threads, warmup, each, seed), "--serve"]
+                options = [*_options(threads, warmup, each, seed), "--runs", str(each_runs), "--serve"]
                 child = stack.enter_context(Child(model, options, interpreter(python), deadline))
                 child.answer()  # loaded and warm before the next one starts
                 children.append(child)
-            medians = _take_turns(children, math.ceil(runs / FRESH_PROCESSES), min_seconds / FRESH_PROCESSES)
+            medians = _take_turns(children, each_runs, each_seconds)
             trials.append((medians, [_end(model, child, seed) for model, child in zip(models, children, strict=True)]))
     middle = [sorted((found[i] for _, found in trials), key=_median)[FRESH_PROCESSES // 2] for i in range(len(models))]
     ratios = [_ratio(models[i], models[0], [(medians[i], medians[0]) for medians, _ in trials]) for i in range(1, len(models))]

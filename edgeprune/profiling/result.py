@@ -71,7 +71,7 @@ class Profile:
     load_ms: float
     first_run_ms: float
     latency_ms: Latency
-    settled: bool  # whether the median is known to within 2 %
+    settled: bool  # whether there were as many runs as asked for and the median is known to within 2 %
     memory: Memory | None  # null where the system cannot say
     device: Device
     date: str
@@ -92,7 +92,7 @@ class Profile:
         t = self.latency_ms
         if not self.settled:
             off = max(t.p50_high - t.p50, t.p50 - t.p50_low) / t.p50
-            found.append(f"the median is known to within {off:.1%} only (wanted {WIDTH:.0%}, {t.n:,} runs): the machine is busy")
+            found.append(f"{t.n:,} runs tell the median to within {off:.1%} (wanted {WIDTH:.0%}): a busy machine or a slow model")
         if abs(t.drift) > 0.1:
             found.append(
                 f"the last third of the runs took {1 + t.drift:.2f} times as long as the first: the clock or the load changed"

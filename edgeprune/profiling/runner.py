@@ -203,12 +203,15 @@ def time_for(run: Callable[[], Any], seconds: float, most: int, least: int = 1) 
 
 
 def warm_up(run: Callable[[], Any], runs: int) -> None:
-    """Runs without keeping anything, because the memory is read afterwards."""
-    end = time.perf_counter() + WARMUP_SECONDS
+    """So many runs and half a second, or what patience allows. Keeps nothing, because the memory is read afterwards."""
+    start = time.perf_counter()
     done = 0
-    while done < runs or (time.perf_counter() < end and runs):
+    while runs:
         run()
         done += 1
+        spent = time.perf_counter() - start
+        if (done >= runs and spent >= WARMUP_SECONDS) or spent >= PATIENCE * WARMUP_SECONDS:
+            break
 
 
 def median_interval(ordered: Any) -> tuple[float, float]:
@@ -281,6 +284,7 @@ class Measurement:
         self.model.outputs()
         warm_up(self.model.run, options.warmup)
         self.samples = array("q")
+        self.least = options.runs
         self.facts = {
             "runtime": runtime,
             "threads": options.threads,
@@ -294,7 +298,7 @@ class Measurement:
 
     def report(self) -> dict[str, Any]:
         figures = summary(self.samples)
-        return dict(self.facts, latency_ms=figures, settled=settled(figures))
+        return dict(self.facts, latency_ms=figures, settled=settled(figures) and len(self.samples) >= self.least)
 
     def answer(self, line: str) -> dict[str, Any]:
         turn = time_for(self.model.run, float(line.split()[1]), MOST_RUNS)

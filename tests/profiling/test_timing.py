@@ -48,6 +48,16 @@ def test_timing_stops_when_patience_ends_though_the_median_is_unknown() -> None:
     assert len(samples) < 10_000
 
 
+@pytest.mark.parametrize(("pace", "asked", "expected"), [(0.001, 10, 500), (0.1, 10, 10), (60.0, 10, 1), (0.1, 0, 0)])
+def test_warming_up_is_so_many_runs_and_half_a_second_but_not_for_ever(
+    pace: float, asked: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[float] = []
+    monkeypatch.setattr(time, "perf_counter", lambda: len(ends) * pace)
+    runner.warm_up(lambda: ends.append(pace), asked)
+    assert expected <= len(ends) <= expected + 1
+
+
 def test_inputs_are_of_the_kind_and_size_the_model_takes() -> None:
     x, ids = runner.make_inputs([((-1, 3), "float16"), ((1, 4), "int64")], seed=1)
     assert (x.shape, x.dtype) == ((1, 3), np.float16)
@@ -87,7 +97,7 @@ def test_a_good_profile_has_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"settled": False}, "known to within 1.0% only"),
+        ({"settled": False}, "100 runs tell the median to within 1.0%"),
         ({"clock_ms": 0.3}, "of which about 3e+02 µs are the call and the clock"),
         ({"threads": 3}, "3 threads on 2 usable cores"),
         ({"memory": None}, "memory was not measured"),

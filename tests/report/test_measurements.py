@@ -32,7 +32,7 @@ def test_a_profile_shows_times_sizes_and_what_was_measured_on() -> None:
 def test_what_makes_the_numbers_worse_is_said() -> None:
     stream = io.StringIO()
     print_profile(a_profile("model.onnx", 1.0, settled=False), stream)
-    assert any(line.startswith("warning: model.onnx: the median is known to within 20.0% only") for line in lines(stream))
+    assert any(line.startswith("warning: model.onnx: 200 runs tell the median to within 20.0%") for line in lines(stream))
 
 
 def test_unmeasured_memory_is_a_dash() -> None:
