@@ -7,7 +7,7 @@ typedef struct {
     int32_t in[4], other[4], out[4];
 } ep_view;
 
-/* Runs the statement that follows with `a`, `b` and `o`: the floats to step to the current element of in, other and out. */
+/* Runs the statement that follows for every place of the first three axes; EP_AT: floats to it. */
 #define EP_EACH(v)                                                                                                                  \
     for (int32_t i0 = 0; i0 < (v)->size[0]; i0++)                                                                                   \
         for (int32_t i1 = 0; i1 < (v)->size[1]; i1++)                                                                               \

@@ -1,3 +1,7 @@
+/* The convolution that conv8.c, conv16.c and conv32.c share. */
+#ifndef EP_CONV_H
+#define EP_CONV_H
+
 #include "ep.h"
 
 /* Convolution by its nonzero weights, over planes: channels whose places lie `plane` floats apart, rows of all of them equally long.
@@ -110,16 +114,4 @@ EP_INLINE void ep_conv_all(
     }
 }
 
-/* `add` is what the sums start from, its channels `add_plane` floats apart; it may be `out`, or NULL for zero. `table` has room for
-   the mask. The numbers in the names are the bits of a step. */
-EP_KERNEL void ep_conv8(const ep_conv *c, const float *in, const float *add, int32_t add_plane, float *out, float *table) {
-    ep_conv_all(8, c, in, add, add_plane, out, (ep_word *)(void *)table);
-}
-
-EP_KERNEL void ep_conv16(const ep_conv *c, const float *in, const float *add, int32_t add_plane, float *out, float *table) {
-    ep_conv_all(16, c, in, add, add_plane, out, (ep_word *)(void *)table);
-}
-
-EP_KERNEL void ep_conv32(const ep_conv *c, const float *in, const float *add, int32_t add_plane, float *out, float *table) {
-    ep_conv_all(32, c, in, add, add_plane, out, (ep_word *)(void *)table);
-}
+#endif
