@@ -6,7 +6,22 @@ import numpy as np
 from sketch import affine, bias, case, conv, leaves_alone, linear, norm, numbers, relu, sketch
 
 from edgeprune.graph import Graph
-from edgeprune.ops import Activation, AdaptiveAvgPool, Add, AvgPool, Conv, Linear, MaxPool, Mul, Pad, Select
+from edgeprune.ops import (
+    Activation,
+    AdaptiveAvgPool,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Flatten,
+    Linear,
+    MaxPool,
+    Mean,
+    Mul,
+    Pad,
+    Select,
+    Slice,
+)
 from edgeprune.passes import absorb_constants, drop_constant_terms
 
 # -- absorb_constants --------------------------------------------------------------------------------------------------
@@ -81,6 +96,38 @@ def a_tap_on_the_unpadded_side_takes_a_constant_into_its_bias() -> Graph:
 
 
 @case(absorb_constants)
+def a_zero_stays_zero_at_a_padded_border() -> Graph:
+    a = conv(2, 2, rows=[1])
+    return sketch((2, 5, 5), ("a", a, "x"), ("b", conv(2, 2, b=[1, 2], columns=[0]), "a"), ("c", conv(2, 2, 1), "b"))
+
+
+def reads_constant_through(tap: tuple[int, int], pad: tuple[int, int]) -> Graph:
+    """A convolution that reads its constant input channel through one tap only."""
+    weight = numbers(2, 2, 3, 3)
+    weight[:, 1] = 0
+    weight[:, 1, tap[0], tap[1]] = 2
+    return sketch((2, 5, 5), ("a", conv(2, 2, b=[0, 2], rows=[1]), "x"), ("b", Conv(weight, None, padding=(pad, pad)), "a"))
+
+
+@leaves_alone(absorb_constants)
+def a_tap_that_meets_padding_before_the_map() -> Graph:
+    return reads_constant_through((0, 1), (1, 0))
+
+
+@leaves_alone(absorb_constants)
+def a_tap_that_meets_padding_after_the_map() -> Graph:
+    return reads_constant_through((1, 2), (0, 1))
+
+
+@case(absorb_constants)
+def a_carrier_that_the_convolution_reads_in_the_middle_too_keeps_that_share() -> Graph:
+    reader = conv(2, 4)
+    reader.weight[:, 2] = 0
+    reader.weight[:, 2, 1, 1] = [1, 2]
+    return sketch((2, 5, 5), ("a", conv(4, 2, b=[0, 2, -3, 0.5], rows=[1, 2, 3]), "x"), ("b", reader, "a"))
+
+
+@case(absorb_constants)
 def a_carrier_that_the_convolution_did_not_read_is_taken() -> Graph:
     a = conv(4, 2, b=[0, 2, -3, 0.5], rows=[1, 2, 3])
     return sketch((2, 5, 5), ("a", a, "x"), ("b", conv(2, 4, columns=[2]), "a"))
@@ -99,7 +146,7 @@ def an_unpadded_depthwise_convolution_becomes_constant_itself() -> Graph:
 
 @case(absorb_constants)
 def a_grouped_convolution_absorbs_within_its_group() -> Graph:
-    a = conv(4, 2, b=[0, 2, 0, 1], rows=[1, 3])
+    a = conv(4, 2, b=[0, 2, 3, 1], rows=[1, 2])
     return sketch((2, 5, 5), ("a", a, "x"), ("b", conv(4, 4, groups=2, pad=0), "a"))
 
 
@@ -138,6 +185,40 @@ def a_channel_that_a_selection_makes_zero_is_not_read() -> Graph:
 @case(absorb_constants)
 def a_channel_scaled_by_zero_is_constant_whatever_it_reads() -> Graph:
     return sketch((2,), ("a", norm(2, zero=[1]), "x"), ("b", linear(2, 2), "a"))
+
+
+@case(absorb_constants)
+def a_channel_scaled_by_zero_keeps_its_shift() -> Graph:
+    return sketch((2,), ("a", affine([2, 0], [0, 3]), "x"), ("b", linear(2, 2), "a"))
+
+
+@case(absorb_constants)
+def a_constant_passes_through_a_scale_and_a_shift() -> Graph:
+    return sketch(
+        (3,), ("a", linear(2, 3, b=[0, 2], rows=[1]), "x"), ("b", affine([2, 3], [1, 4]), "a"), ("c", linear(2, 2), "b")
+    )
+
+
+@case(absorb_constants)
+def a_constant_passes_through_flatten_and_means_and_concatenation() -> Graph:
+    a = conv(2, 2, b=[0, 2], rows=[1])
+    return sketch(
+        (2, 2, 2),
+        ("a", a, "x"),
+        ("b", Flatten(), "a"),
+        ("c", Mean(), "a"),
+        ("d", AdaptiveAvgPool((1, 1)), "a"),
+        ("e", Flatten(), "d"),
+        ("f", Concat(), "b c e"),
+        ("g", linear(2, 12), "f"),
+    )
+
+
+@case(absorb_constants)
+def a_constant_passes_through_cut_places_and_chosen_channels() -> Graph:
+    a = conv(2, 2, b=[0, 2], rows=[1])
+    cut, choice = Slice((1, 0), (None, None), (2, 1)), Select(np.array([1, 0, 1]))
+    return sketch((2, 4, 4), ("a", a, "x"), ("b", cut, "a"), ("c", choice, "b"), ("d", conv(2, 3, 1), "c"))
 
 
 @case(absorb_constants)

@@ -27,6 +27,16 @@ def a_bias_that_nothing_reads_is_silenced() -> Graph:
     return sketch((3,), ("a", linear(3, 3, b=[1, 2, 3], rows=[1]), "x"), ("b", linear(2, 3, columns=[1]), "a"))
 
 
+@case(silence_unneeded)
+def a_bias_of_a_dead_map_that_nothing_reads_is_silenced() -> Graph:
+    return sketch((2, 4, 4), ("a", conv(3, 2, b=[1, 2, 3], rows=[1]), "x"), ("b", conv(2, 3, columns=[1]), "a"))
+
+
+@case(silence_unneeded)
+def a_channel_that_an_affine_map_scales_by_zero_is_silenced() -> Graph:
+    return sketch((3,), ("a", linear(2, 3), "x"), ("b", affine([1, 0], [2, 3]), "a"))
+
+
 @leaves_alone(silence_unneeded)
 def channels_that_are_needed_somewhere() -> Graph:
     return sketch(

@@ -77,6 +77,12 @@ def test_a_pass_keeps_the_numbers(c: Case) -> None:
         assert_close(a, b, 1e-12)
 
 
+@every_case
+def test_a_pass_done_twice_changes_nothing_more(c: Case) -> None:
+    once = c.step(c.build())
+    assert c.step(once) == once
+
+
 @pytest.mark.parametrize("step", STEPS, ids=lambda s: s.__name__)
 def test_a_golden_file_holds_no_case_that_is_gone(step: object) -> None:
     assert list(sections(step)) == [c.name for c in CASES if c.step is step]
