@@ -140,11 +140,13 @@ def test_the_shipped_sample_is_as_accurate_as_it_says(mnist_sample: Path) -> Non
 
 
 def test_a_file_may_not_choose_code_to_run(tmp_path: Path) -> None:
-    path = tmp_path / "net.pt"
-    write_own(path, model="os:system")
-    message = refusal(path)
-    assert "os:system" in message
-    assert "--model os:system" in message
+    ran = tmp_path / "ran"
+    (tmp_path / "own.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n")
+    write_own(tmp_path / "net.pt", model=f"{tmp_path}/own.py:make")
+    message = refusal(tmp_path / "net.pt")
+    assert "code would run" in message
+    assert f"--model {tmp_path}/own.py:make" in message
+    assert not ran.exists()
 
 
 def test_a_network_of_the_users_own_is_rebuilt_once_they_say_so(tmp_path: Path) -> None:
@@ -450,6 +452,31 @@ def test_a_truncated_checkpoint_says_to_copy_it_again(tmp_path: Path, share: flo
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     assert "again" in refusal(path, model=LENET, input_shape=SHAPE)
+
+
+@pytest.mark.parametrize("kind", ["own", "graph", "exported"])
+def test_a_garbled_file_is_read_or_refused_and_nothing_else(tmp_path: Path, kind: str) -> None:
+    module = lenet_300_100(in_features=16)
+    path, shape = tmp_path / "net.pt", (1, 4, 4)
+    if kind == "exported":
+        exported(path, module, shape)
+    else:
+        model = LENET if kind == "own" else None
+        save_checkpoint(path, module, model=model, model_args={"in_features": 16}, input_shape=shape)
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(40):
+        garbled = np.frombuffer(data, np.uint8).copy()
+        # The ends hold the structure; the middle is weights, where any byte is as good as another.
+        where = rng.integers(0, 3000, rng.choice([1, 3, 30])) * rng.choice([1, -1])
+        garbled[where] = rng.integers(0, 256, len(where))
+        path.write_bytes(garbled.tobytes())
+        try:
+            load(path)
+        except EdgepruneError as error:
+            refused.append(str(error))
+    assert len(refused) > 10
+    assert not any("\n" in message for message in refused)
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:

@@ -442,6 +442,9 @@ def test_a_datasets_own_draws_follow_the_seed_and_disturb_nobody(tmp_path: Path)
     first, again, other = (torch.cat([x for x, _ in split.batches(4, shuffle=True, seed=s)]) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+    for draws in (1, 2):  # of random, of torch: every item its own
+        values = first[:, draws].tolist() + other[:, draws].tolist()
+        assert len(set(values)) == len(values)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -570,6 +573,7 @@ def test_a_crop_is_a_window_of_the_padded_image_and_flips_are_mirrors() -> None:
         seen.add(matching[0])
     assert {flip for _, _, flip in seen} == {False, True}
     assert {top for top, _, _ in seen} == set(range(5))
+    assert {left for _, left, _ in seen} == set(range(5))
 
 
 def test_mnist_is_not_augmented(tmp_path: Path) -> None:
