@@ -431,6 +431,8 @@ def test_a_function_may_give_a_finished_data(tmp_path: Path) -> None:
     data = load_data(f"{tmp_path}/own.py:whole")
     assert (data.input_shape, data.classes) == ((2,), ("a",))
     assert data.spec == f"{tmp_path}/own.py:whole"
+    assert load_data(data.spec, preprocessing=data.preprocessing).input_shape == (2,)
+    assert "inside the function" in refusal(data.spec, preprocessing=replace(data.preprocessing, mean=(1.0,)))
 
 
 def test_a_datasets_own_draws_follow_the_seed_and_disturb_nobody(tmp_path: Path) -> None:

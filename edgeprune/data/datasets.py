@@ -34,7 +34,8 @@ def call_for_data(spec: DataSpec, preprocessing: Preprocessing | None, limit: in
     except Exception as error:
         raise EdgepruneError(f"{where} failed: {type(error).__name__}: {error}") from error
     if isinstance(given, Data):
-        if limit is not None or preprocessing is not None:
+        # The preprocessing that a checkpoint kept of this very data is no wish to change it.
+        if limit is not None or preprocessing not in (None, given.preprocessing):
             raise EdgepruneError(f"{where} gives a finished Data; apply limit and preprocessing inside the function")
         return replace(given, spec=str(spec))
     if not isinstance(given, tuple) or len(given) != 2:
