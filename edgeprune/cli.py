@@ -51,7 +51,16 @@ class OneLineErrors(click.Group):
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
     """Compress a trained PyTorch network for an edge device: prune, shrink, export, prove."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.DEBUG if debug else logging.WARNING)
+    log = logging.getLogger("edgeprune")
+    if not any(isinstance(handler, _ToTerminal) for handler in log.handlers):
+        log.addHandler(_ToTerminal(logging.WARNING))
+
+
+class _ToTerminal(logging.Handler):
+    """Warnings as plain lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"{record.levelname.capitalize()}: {record.getMessage()}", err=True)
 
 
 def options(*given: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -92,13 +101,13 @@ def arguments_of(ctx: click.Context, parameter: click.Parameter, pairs: tuple[st
 
 
 SOURCE = options(
-    click.option("--model", metavar="SPEC", help="How to build the network: torchvision:resnet18, package.module:factory, file.py:factory."),
-    click.option("--model-arg", "model_args", multiple=True, metavar="KEY=VALUE", callback=arguments_of, help="An argument of the factory; repeatable."),
-    click.option("--input-shape", metavar="C,H,W", callback=shape_of, help="The input's shape without the batch, when the file does not say."),
-    click.option("--data", metavar="SPEC", help="mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, file.npz or module:function."),
+    click.option("--model", metavar="SPEC", help="The network: torchvision:resnet18, package.module:factory, file.py:factory."),
+    click.option("--model-arg", "model_args", multiple=True, metavar="KEY=VALUE", callback=arguments_of, help="For the factory; repeatable."),
+    click.option("--input-shape", metavar="C,H,W", callback=shape_of, help="Without the batch, when the file does not say."),
+    click.option("--data", metavar="SPEC", help="mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, file.npz, module:function."),
     click.option("--mean", metavar="NUMBERS", callback=numbers_of, help="What is subtracted from each channel after scaling."),
     click.option("--std", metavar="NUMBERS", callback=numbers_of, help="What each channel is divided by."),
-    click.option("--stored-masks", type=click.Choice(["apply", "ignore"]), default="apply", help="Masks found in the checkpoint.", show_default=True),
+    click.option("--stored-masks", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, help="Masks in the file."),
     click.option("--allow-pickle", is_flag=True, help="Load pickled objects: runs code that the checkpoint names."),
 )  # fmt: skip
 
@@ -125,7 +134,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @click.option("--method", "criterion", default="magnitude", show_default=True, help="Which weights matter: a criterion's name.")
 @click.option("--schedule", help="When to prune: iterative or one-shot.  [default: by the data]")
 @click.option("--retrain", default="lr-rewind", show_default=True, help="lr-rewind, fine-tune, weight-rewind or none.")
-@click.option("--aap/--no-aap", default=True, help="All-alive pruning: spend the budget on alive connections only.", show_default=True)
+@click.option("--aap/--no-aap", default=True, help="All-alive pruning: no budget for dead connections.", show_default=True)
 @click.option("--rounds", type=click.IntRange(1), help="Prune-and-retrain rounds.  [default: by the ratio]")
 @click.option("--epochs", type=click.IntRange(0), help="Epochs of retraining per round.  [default: by the data]")
 @click.option("--lr", type=float, help="Peak learning rate.")
@@ -161,7 +170,7 @@ def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet:
 @click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-export]")
 @SOURCE
 @click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
-@click.option("--shrink/--no-shrink", "removal", default=True, help="Remove dead channels first; the function stays the same.", show_default=True)
+@click.option("--shrink/--no-shrink", "removal", default=True, help="Remove dead channels first.", show_default=True)
 @click.option("--measure/--no-measure", default=False, help="Latency and memory.", show_default=True)
 @QUIET
 @JSON

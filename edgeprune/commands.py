@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from . import formats
+from .inspection import Inspection, inspect_artifact, inspect_graph
 from .parity import TOLERANCE, Parity
 from .parity import verify as compare_outputs
 from .sources import Source, outputs_of
@@ -35,3 +37,12 @@ def verify_source(
         kind: compare_outputs(runner, graph, arrays, reference=outputs_of(opened.loaded.module, arrays), tolerance=tolerance)
         for kind, arrays in inputs.items()
     }
+
+
+def inspect_file(source: Source) -> Inspection:
+    """What `source.path` holds, layer by layer: an artifact as it is stored, a checkpoint as the network it builds."""
+    path = Path(source.path)
+    if path.suffix.lower() in formats.FORMATS:
+        return inspect_artifact(path)
+    opened = source.open(with_data=False)
+    return inspect_graph(opened.graph(), path, bytes=path.stat().st_size)

@@ -73,10 +73,12 @@ def targets_of(words: Sequence[str] | str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def staging(out: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder inside `out` to work in; what is left in it when the block ends is gone. Raises EdgepruneError if `out` cannot be."""
+    """A folder inside `out` to work in, gone when the block ends. Raises EdgepruneError when `out` cannot be written to."""
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for left_by_a_killed_run in out.glob(".staging-*"):
+            shutil.rmtree(left_by_a_killed_run, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=out))
     except OSError as error:
         raise EdgepruneError(f"cannot write to {out}: {error.strerror or error}; choose another folder with -o") from None
@@ -101,7 +103,7 @@ def deliver(
     tolerance: float = TOLERANCE,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Delivered]:
-    """Writes `graph` as model.<suffix> into `folder` for every suffix, each checked against `module` and measured against `dense`.
+    """Writes `graph` as model.<suffix> into `folder` for every suffix, checks it against `module`, measures it against `dense`.
 
     Raises CheckFailed when an artifact does not compute what `module` does, NotExportable when a format cannot say an op.
     """

@@ -94,7 +94,8 @@ def compress_source(
         )
         _save_pruned(folder / "pruned.pt", opened, pruned, ratio)
         told.phase("writing the report")
-        report = _report(opened, pruned, ratio, dense, small, delivered, command, time.monotonic() - started, told.warnings, pruning)
+        seconds = time.monotonic() - started
+        report = _report(opened, pruned, ratio, dense, small, delivered, command, seconds, told.warnings, pruning)
         report.save(folder / "report.json")
         _move(folder, out, [d.path.name for d in delivered] + ["pruned.pt", "report.json"])
         shutil.rmtree(out / WORK, ignore_errors=True)
@@ -147,7 +148,8 @@ def export_source(
             accuracy = evaluate(module, opened.data.test)
         kept, alive = masks.kept, probe.alive(masks).kept
         unpruned = Pruned(module, masks, kept, alive, masks.total, accuracy, accuracy, [])
-        report = _report(opened, unpruned, None, dense, small, delivered, command, time.monotonic() - started, told.warnings, {})
+        seconds = time.monotonic() - started
+        report = _report(opened, unpruned, None, dense, small, delivered, command, seconds, told.warnings, {})
         report.save(folder / "report.json")
         _move(folder, out, [d.path.name for d in delivered] + ["report.json"])
     return report

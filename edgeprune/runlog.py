@@ -54,7 +54,8 @@ class RunLog(Progress):
         self._passed_on.round_started(number, rounds, kept)
 
     def epoch_finished(self, epoch: int, epochs: int, loss: float, accuracy: float | None) -> None:
-        self.note(f"  epoch {epoch} of {epochs}: loss {loss:.4f}" + ("" if accuracy is None else f", training accuracy {accuracy:.2%}"))
+        seen = "" if accuracy is None else f", training accuracy {accuracy:.2%}"
+        self.note(f"  epoch {epoch} of {epochs}: loss {loss:.4f}{seen}")
         self._passed_on.epoch_finished(epoch, epochs, loss, accuracy)
 
     def round_finished(self, record: Round) -> None:

@@ -15,7 +15,6 @@ from torch import nn
 from .capturing import capture
 from .checkpoint import Loaded, load
 from .data import Data, Preprocessing, load_data
-from .errors import EdgepruneError
 from .formats import Metadata
 from .graph import Array, Graph
 from .parity import random_inputs
@@ -40,11 +39,10 @@ class Source:
     allow_pickle: bool = False
     stored_masks: str = "apply"
 
-    def open(self) -> Opened:
+    def open(self, *, with_data: bool = True) -> Opened:
         """Loads the checkpoint and its data. Raises EdgepruneError when either cannot be read or they do not fit."""
-        shape = self.input_shape
-        if shape is None and self.data is not None:
-            shape = self._shape_of_data()
+        # A state dict does not say what its network takes; its data does.
+        shape = self.input_shape or (load_data(self.data).input_shape if self.data and self.model else None)
         loaded = load(
             self.path,
             model=self.model,
@@ -54,29 +52,13 @@ class Source:
             stored_masks=self.stored_masks,
         )
         spec = self.data or loaded.data_spec
-        data = None
-        if spec is not None:
-            # What the checkpoint says of its preprocessing holds for its own data set and for any other one of the same kind.
-            data = load_data(spec, input_shape=loaded.input_shape, preprocessing=self._preprocessing(loaded.preprocessing))
-            if self.mean or self.std:
-                data = load_data(
-                    spec, input_shape=loaded.input_shape, preprocessing=self._normalised(data.preprocessing)
-                )
+        if spec is None or not with_data:
+            return Opened(self, loaded, None)
+        data = load_data(spec, input_shape=loaded.input_shape, preprocessing=loaded.preprocessing)
+        if self.mean or self.std:
+            said = replace(data.preprocessing, mean=self.mean or data.preprocessing.mean, std=self.std or data.preprocessing.std)
+            data = load_data(spec, input_shape=loaded.input_shape, preprocessing=said)
         return Opened(self, loaded, data)
-
-    def _shape_of_data(self) -> tuple[int, ...] | None:
-        """The data's input shape, for a checkpoint that does not say its own."""
-        try:
-            assert self.data is not None
-            return load(self.path, model=self.model, model_args=self.model_args, allow_pickle=self.allow_pickle).input_shape
-        except EdgepruneError:
-            return load_data(self.data).input_shape
-
-    def _preprocessing(self, stored: Preprocessing | None) -> Preprocessing | None:
-        return None if stored is None else self._normalised(stored)
-
-    def _normalised(self, preprocessing: Preprocessing) -> Preprocessing:
-        return replace(preprocessing, mean=self.mean or preprocessing.mean, std=self.std or preprocessing.std)
 
 
 @dataclass(frozen=True)

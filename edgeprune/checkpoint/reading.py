@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
@@ -94,13 +95,32 @@ def unpickle(path: Path, data: bytes, allow_pickle: bool) -> Any:
             warnings.simplefilter("ignore")  # of old tensor storage, which is no news to the user
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises nearly anything
-        wants = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"class ([\w.]+)", str(error))
+        named = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"class ([\w.]+)", str(error))
+        wants = named[1] if named else _first_global(data)
         if isinstance(error, pickle.UnpicklingError) and wants:
             raise EdgepruneError(
-                f"{path} pickles {wants[1]}: reading it would run code that the file names; "
+                f"{path} pickles {wants}: reading it would run code that the file names; "
                 "if you trust it, pass --allow-pickle, else save only the state dict (torch.save(module.state_dict(), path))"
             ) from None
         raise _unreadable(path, error) from None
+
+
+def _first_global(data: bytes) -> str | None:
+    """The first object that a plain pickle, of a newer protocol than torch.save uses, would look up; nothing of it is run."""
+    if data[:1] != b"\x80":
+        return None
+    texts: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "GLOBAL":
+                return str(argument).replace(" ", ".")
+            if opcode.name == "STACK_GLOBAL" and len(texts) > 1:
+                return ".".join(texts[-2:])
+            if isinstance(argument, str):
+                texts.append(argument)
+    except ValueError:  # cut off or garbled
+        pass
+    return None
 
 
 def _load_running_code(path: Path, data: bytes) -> Any:
