@@ -100,6 +100,8 @@ def _layers() -> dict[str, Graph]:
     case("conv 7x7, stride 2", (3, 16, 16), lambda d: d.conv(4, 3, 7, 7, padding=pads(3, 3), stride=(2, 2)))
     case("conv oblong", (3, 8, 9), lambda d: d.conv(5, 3, 1, 4, padding=pads(0, 2), stride=(2, 1)))
     case("conv unevenly padded", (3, 8, 9), lambda d: d.conv(5, 3, 3, 3, padding=pads((0, 1), (2, 0)), stride=(2, 2)))
+    # As many places as without padding, and nothing read at the end, yet not where even padding would put them.
+    case("conv padded before only", (3, 4, 4), lambda d: d.conv(5, 3, 2, 2, padding=pads((1, 0), (1, 0)), stride=(2, 2)))
     case("conv dilated", (3, 9, 9), lambda d: d.conv(5, 3, 3, 3, padding=pads(2, 2), dilation=(2, 2)))
     case(
         "conv dilated with stride", (3, 11, 11), lambda d: d.conv(5, 3, 3, 3, padding=pads(2, 2), dilation=(2, 2), stride=(2, 2))
@@ -199,6 +201,8 @@ def _pools() -> dict[str, Graph]:
     pool("3x3, dilated", (3, 9, 9), 3, 1, dilation=2)
     pool("3x3, dilated, padded, stride 2", (3, 9, 9), 3, 2, 1, dilation=2)
     pool("2x2, dilated, ceil", (3, 8, 8), 2, 3, dilation=4, ceil_mode=True)
+    pool("2x2, dilated, ceil, more padding than kernel", (3, 6, 6), 2, 3, dilation=4, ceil_mode=True)
+    pool("2x2, stride 2, padded before only", (3, 4, 4), 2, 2, (1, 0))
     pool("1-d", (3, 9), 3, 2)
     pool("1-d padded, ceil", (3, 10), 3, 2, 1, ceil_mode=True)
     zeros, kernel = Pad(pads((1, 0), (0, 2))), ((3, 3), (2, 2), pads(0, 1), (1, 1))
@@ -353,6 +357,13 @@ def _networks() -> dict[str, Graph]:
     cases["an output under two names"] = Graph(x, ("y", "z", "w"), alias)
     read_twice = (Node("y", d.conv(5, 3, 3, 3), ("x",)), Node("z", Activation("relu"), ("y",)), Node("w", Add(), ("y", "z")))
     cases["a conv read by its relu and by another"] = Graph(x, ("w",), read_twice)
+    aliased = (
+        Node("y", d.conv(5, 3, 3, 3), ("x",)),
+        Node("same", Pad(pads(0, 0)), ("y",)),
+        Node("z", Activation("relu"), ("same",)),
+        Node("w", Add(), ("y", "z")),
+    )
+    cases["a conv read by another and, under a second name, by its relu"] = Graph(x, ("w",), aliased)
     return cases
 
 

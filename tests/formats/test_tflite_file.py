@@ -120,6 +120,11 @@ def test_a_relu_is_its_own_where_somebody_else_reads_the_layer(tmp_path: Path) -
     assert kinds(graph.with_nodes(graph.nodes, ("conv0", "activation1")), tmp_path) == ["CONV_2D", "RELU"]
 
 
+def test_ops_are_named_whatever_their_code(tmp_path: Path) -> None:
+    assert kinds(CASES["gelu on a map"], tmp_path) == ["GELU"]  # 150: beyond the field of old files
+    assert kinds(CASES["tanh on a map"], tmp_path) == ["TANH"]
+
+
 def test_even_padding_is_said_and_uneven_padding_is_added(tmp_path: Path) -> None:
     assert kinds(CASES["conv padded"], tmp_path) == ["CONV_2D"]
     assert kinds(CASES["conv padded, stride 2, odd size"], tmp_path) == ["CONV_2D"]
