@@ -120,6 +120,11 @@ def a_tap_that_meets_padding_after_the_map() -> Graph:
 
 
 @case(absorb_constants)
+def the_largest_constant_carries_so_that_no_share_overflows() -> Graph:
+    return sketch((2, 5, 5), ("a", conv(3, 2, b=[0, 1e-320, 2], rows=[1, 2]), "x"), ("b", conv(2, 3), "a"))
+
+
+@case(absorb_constants)
 def a_carrier_that_the_convolution_reads_in_the_middle_too_keeps_that_share() -> Graph:
     reader = conv(2, 4)
     reader.weight[:, 2] = 0

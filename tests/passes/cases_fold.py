@@ -34,7 +34,7 @@ def a_chain_of_scales_goes_into_one_layer() -> Graph:
 
 @case(fold_affine)
 def two_affine_maps_become_one() -> Graph:
-    return sketch((2, 3, 3), ("a", affine([2, 3], [1, 0]), "x"), ("b", affine([1, -1], [0, 5]), "a"))
+    return sketch((2, 3, 3), ("a", affine([2, 3], [1, 2]), "x"), ("b", affine([3, -1], [0, 5]), "a"))
 
 
 @case(fold_affine)

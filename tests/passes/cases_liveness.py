@@ -194,6 +194,40 @@ def a_neuron_read_by_one_of_two_readers() -> Graph:
     )
 
 
+@case(remove_dead_channels)
+def a_selection_that_adds_a_zero_needs_no_channel_for_it() -> Graph:
+    return sketch((3,), ("a", linear(4, 3), "x"), ("b", Select(np.array([-1, 0, 2])), "a"), ("c", linear(2, 3), "b"))
+
+
+@leaves_alone(remove_dead_channels)
+def a_part_of_a_concatenation_that_another_reader_needs() -> Graph:
+    return sketch(
+        (2, 4, 4),
+        ("a", conv(2, 2), "x"),
+        ("b", conv(2, 2, 1), "x"),
+        ("c", Concat(), "a b"),
+        ("d", conv(2, 4, columns=[0]), "c"),
+        ("e", conv(2, 2), "a"),
+        ("f", Add(), "d e"),
+    )
+
+
+@leaves_alone(remove_dead_channels)
+def sums_that_are_tied_by_turns() -> Graph:
+    """Channel 1 of b is read; that ties u and a; a ties s and z, though s comes later; z ties p and q, which came before."""
+    return sketch(
+        (2, 4, 4),
+        *((name, conv(2, 2, kernel), "x") for name, kernel in (("p", 3), ("q", 1), ("a", 3), ("b", 1))),
+        ("z", Add(), "p q"),
+        ("u", Add(), "a b"),
+        ("s", Add(), "a z"),
+        ("c", conv(2, 2, columns=[1]), "u"),
+        ("d", conv(2, 2, columns=[1]), "s"),
+        ("e", conv(2, 2), "b"),
+        ("out", Concat(), "c d e"),
+    )
+
+
 @leaves_alone(remove_dead_channels)
 def a_neuron_that_is_an_output() -> Graph:
     return sketch((3,), ("a", linear(3, 3), "x"), ("b", linear(2, 3, columns=[1]), "a"), outputs=["a", "b"])

@@ -60,6 +60,18 @@ def a_block_whose_branch_is_constant_disappears() -> Graph:
 
 
 @case(shrink)
+def a_branch_that_is_constant_once_an_unread_channel_left_disappears() -> Graph:
+    """Takes two rounds: first channel 1 goes, then the branch holds constants only."""
+    return sketch(
+        (2, 4, 4),
+        ("stem", conv(2, 2), "x"),
+        ("a", conv(2, 2, b=[3, 0], rows=[0]), "stem"),
+        ("e", Add(), "stem a"),
+        ("out", conv(2, 2, columns=[1]), "e"),
+    )
+
+
+@case(shrink)
 def a_gate_that_is_zero_takes_its_whole_map_along() -> Graph:
     return sketch(
         (2, 4, 4),
