@@ -13,24 +13,37 @@ from closeness import assert_close
 from edgeprune.graph import Graph, Node, Op, Value
 from edgeprune.ops import (
     ACTIVATIONS,
+    COMING,
     OPS,
     Activation,
     AdaptiveAvgPool,
     Add,
     Affine,
+    Attention,
     AvgPool,
     BatchNorm,
+    Binary,
     Concat,
+    Constant,
     Conv,
+    Cut,
     Flatten,
+    GroupNorm,
+    Join,
+    LayerNorm,
     Linear,
     MaxPool,
     Mean,
     Mul,
+    Normalize,
     Pad,
+    Rearrange,
+    Reduce,
+    Roll,
     Select,
     Slice,
     Softmax,
+    Take,
 )
 
 rng = np.random.default_rng(0)
@@ -48,6 +61,28 @@ W, W1, WG, WD, W3 = a(5, 3, 3, 3), a(5, 3, 3), a(6, 2, 3, 3), a(8, 1, 3, 3), a(4
 B5, B6, B8 = a(5), a(6), a(8)
 BN = [a(4), a(4), a(4), np.abs(a(4)) + 0.1]
 LINEAR, LB = a(6, 7), a(6)
+LN, LNB, GN = np.array([0.5, -2.0, 0.0, 1.5, 3.0]), a(5), np.array([0.5, -2.0, 0.0, 1.5, 3.0, -1.0])
+BIAS, BIAS4, GAIN, PAIRS = a(2, 4, 5), a(3, 2, 4, 5), a(2), np.array([True, False, True, True, True, False])
+CONST = np.array([[1.0, 2.0, 3.0, 0.0], [1.0, 2.5, 3.0, 0.0], [1.0, 2.0, 3.0, 0.0]])
+
+
+def heads_of(x: torch.Tensor, heads: int) -> torch.Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
+
+
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, scale: float, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    q, k, v = (heads_of(x, heads) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, bias, scale=scale).transpose(-2, -3).flatten(-2)
+
+
+def cosine_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, gain: torch.Tensor, bias: torch.Tensor, eps: float
+) -> torch.Tensor:
+    q, k, v = (heads_of(x, heads) for x in (q, k, v))
+    scores = F.normalize(q, dim=-1, eps=eps) @ F.normalize(k, dim=-1, eps=eps).mT * gain[:, None, None] + bias
+    return (scores.softmax(-1) @ v).transpose(-2, -3).flatten(-2)
 
 # (name, op, shapes of the inputs, the same in torch)
 CASES: list[tuple[str, Op, list[tuple[int, ...]], Callable[..., torch.Tensor]]] = [
@@ -124,6 +159,86 @@ CASES: list[tuple[str, Op, list[tuple[int, ...]], Callable[..., torch.Tensor]]] 
     ("pad", Pad(((1, 0), (0, 2)), 1.25), [(3, 2, 2)], lambda x: F.pad(x, (0, 2, 1, 0), value=1.25)),
     ("softmax", Softmax(0), [(5,)], lambda x: x.softmax(1)),
     ("log softmax", Softmax(0, log=True), [(5,)], lambda x: x.log_softmax(1)),
+    ("layer norm", LayerNorm(LN, LNB, 1e-3, 1), [(3, 5)], lambda x: F.layer_norm(x, (5,), t(LN), t(LNB), 1e-3)),
+    (
+        "layer norm on maps",
+        LayerNorm(LN, None, 1e-5, 0),
+        [(5, 2, 3)],
+        lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (5,), t(LN)).permute(0, 3, 1, 2),
+    ),
+    ("rms norm", LayerNorm(LN, None, 1e-3, 1, centred=False), [(3, 5)], lambda x: F.rms_norm(x, (5,), t(LN), 1e-3)),
+    ("group norm", GroupNorm(GN, B6, 2, 1e-3), [(6, 3, 2)], lambda x: F.group_norm(x, 2, t(GN), t(B6), 1e-3)),
+    ("instance norm", GroupNorm(GN, B6, 6), [(6, 3, 2)], lambda x: F.instance_norm(x, None, None, t(GN), t(B6))),
+    ("division by the length", Normalize(1, 1e-3), [(3, 5)], lambda x: F.normalize(x, dim=-1, eps=1e-3)),
+    ("attention", Attention(2, 0.3), [(4, 6), (5, 6), (5, 8)], lambda q, k, v: attention(q, k, v, 2, 0.3)),
+    (
+        "attention with a bias",
+        Attention(2, 0.3, BIAS[:1]),
+        [(4, 6), (5, 6), (5, 8)],
+        lambda q, k, v: attention(q, k, v, 2, 0.3, t(BIAS[:1])),
+    ),
+    (
+        "attention in windows, biased",
+        Attention(2, 0.3, BIAS4),
+        [(3, 4, 6), (3, 5, 6), (3, 5, 8)],
+        lambda q, k, v: attention(q, k, v, 2, 0.3, t(BIAS4)),
+    ),
+    (
+        "cosine attention",
+        Attention(2, 1.0, BIAS, GAIN, 1e-3),
+        [(4, 6), (5, 6), (5, 8)],
+        lambda q, k, v: cosine_attention(q, k, v, 2, t(GAIN), t(BIAS), 1e-3),
+    ),
+    (
+        "attention over some pairs",
+        Attention(2, 0.3, pairs=PAIRS),
+        [(4, 6), (5, 6), (5, 8)],
+        lambda q, k, v: attention(q * t(PAIRS), k, v, 2, 0.3),
+    ),
+    *(
+        (f"binary {kind}", Binary(kind), [(3, 4), (3, 4)], lambda x, y, f=f: f(x, y))
+        for kind, f in (("div", torch.div), ("min", torch.minimum), ("max", torch.maximum), ("pow", torch.pow))
+    ),
+    (
+        "windows",
+        Rearrange(((-1,), (-1, 2), (-1, 3)), (1, 3, 2, 4, 0), (2, 2, 1), 0, 2),
+        [(5, 4, 6)],
+        lambda x: x.reshape(2, 5, 2, 2, 2, 3).permute(0, 2, 4, 3, 5, 1).reshape(2, 4, 6, 5),
+    ),
+    ("channels last", Rearrange(((-1,),) * 3, (1, 2, 0), (1, 1, 1), 0, 2), [(5, 4, 6)], lambda x: x.permute(0, 2, 3, 1)),
+    (
+        "channels become places",
+        Rearrange(((-1,), (-1,)), (1, 0), (1, 1), 0, 0),
+        [(5, 4)],
+        lambda x: x.transpose(1, 2),
+    ),
+    (
+        "pixel shuffle",
+        Rearrange(((-1, 2, 2), (-1,), (-1,)), (0, 3, 1, 4, 2), (1, 2, 2), 0, 0),
+        [(8, 3, 2)],
+        lambda x: F.pixel_shuffle(x, 2),
+    ),
+    (
+        "pixel unshuffle",
+        Rearrange(((-1,), (-1, 2), (-1, 2)), (0, 2, 4, 1, 3), (3, 1, 1), 0, 0),
+        [(3, 4, 6)],
+        lambda x: F.pixel_unshuffle(x, 2),
+    ),
+    ("constant", Constant(CONST, 1), [(4,)], lambda x: t(CONST).expand(2, 3, 4)),
+    ("join of places", Join(0, 1), [(3, 4), (2, 4)], lambda x, y: torch.cat([x, y], 1)),
+    ("join of channels", Join(1, 1), [(3, 4), (3, 2)], lambda x, y: torch.cat([x, y], 2)),
+    ("cut", Cut(1, 1, None, 2), [(3, 6, 4)], lambda x: x[:, :, 1::2]),
+    ("take", Take(np.array([2, 0, 2]), 1), [(3, 6, 4)], lambda x: x[:, :, [2, 0, 2]]),
+    ("roll", Roll((0, -2, 1)), [(3, 6, 4)], lambda x: x.roll((-2, 1), (2, 3))),
+    *(
+        (f"{kind} of places", Reduce(kind, (1, 2), keep), [(3, 6, 4)], lambda x, f=f, keep=keep: f(x, dim=(2, 3), keepdim=keep))
+        for kind, f, keep in (
+            ("mean", torch.mean, False),
+            ("sum", torch.sum, True),
+            ("max", torch.amax, False),
+            ("min", torch.amin, True),
+        )
+    ),
 ]
 
 IN_TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -135,14 +250,21 @@ IN_TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }  # fmt: skip
 
 
+def values_of(op: Op, shapes: list[tuple[int, ...]]) -> list[Value]:
+    """The inputs of a case, their channels where the op expects them."""
+    if isinstance(op, Linear | Attention):
+        return [Value(s, len(s) - 1) for s in shapes]
+    axis = getattr(op, "before", getattr(op, "channels", getattr(op, "axis", 0)))
+    return [Value(s, 0 if isinstance(op, Constant) else axis) for s in shapes]
+
+
 @pytest.mark.parametrize(("op", "shapes", "in_torch"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_an_op_means_what_it_means_in_torch(op: Op, shapes: list[tuple[int, ...]], in_torch: Callable[..., torch.Tensor]) -> None:
     arrays = [a(2, *s) for s in shapes]
+    if op == Binary("pow"):
+        arrays = [np.abs(x) for x in arrays]
     result = op.run(*arrays)
-    assert (
-        result.shape[1:]
-        == op.value(*(Value(s, len(s) - 1 if getattr(op, "axis", 0) == 1 or isinstance(op, Linear) else 0) for s in shapes)).shape
-    )
+    assert result.shape[1:] == op.value(*values_of(op, shapes)).shape
     assert_close(in_torch(*map(t, arrays)).numpy(), result, 1e-12)
 
 
@@ -160,17 +282,19 @@ def test_an_activation_keeps_the_type_of_its_input(kind: str) -> None:
 
 def test_every_op_has_a_case() -> None:
     covered = {type(c[1]) for c in CASES} | {Activation}
-    assert covered == set(OPS)
+    assert covered == {*OPS, *COMING}
 
 
 @pytest.mark.parametrize(("op", "shapes"), [(c[1], c[2]) for c in CASES], ids=[c[0] for c in CASES])
 def test_a_constant_channel_holds_that_constant_everywhere(op: Op, shapes: list[tuple[int, ...]]) -> None:
     """What `constant` says of some constant and some varying channels is what running the op shows."""
-    values = [Value(s, len(s) - 1 if getattr(op, "axis", 0) == 1 or isinstance(op, Linear) else 0) for s in shapes]
+    values = values_of(op, shapes)
     local = np.random.default_rng(7)
     seen = 0
-    for _ in range(20):
+    for draw in range(24):
         held = [np.where(local.random(v.channels) < 0.6, local.choice([0.0, 1.25, -0.5], v.channels), np.nan) for v in values]
+        if draw % 4 == 0:
+            held = [np.full(v.channels, 1.25) for v in values]
         arrays = []
         for v, c in zip(values, held, strict=True):
             x = local.standard_normal((2, *v.shape))
@@ -182,7 +306,51 @@ def test_a_constant_channel_holds_that_constant_everywhere(op: Op, shapes: list[
         for channel in np.flatnonzero(~np.isnan(said)):
             seen += 1
             assert np.allclose(by_channel[channel], said[channel], rtol=1e-12, atol=1e-12)
-    assert seen or isinstance(op, Softmax | Linear | Conv), "the op never found a constant"
+    assert seen or isinstance(op, Softmax | Linear | Conv | LayerNorm), "the op never found a constant"
+
+
+def draw_masks(op: Op, values: list[Value], local: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Some output channels, and what they need of each input."""
+    wanted = local.random(op.value(*values).channels) < local.choice([0.2, 0.5, 0.8])
+    return wanted, list(op.needs(values, wanted))
+
+
+@pytest.mark.parametrize(("op", "shapes"), [(c[1], c[2]) for c in CASES], ids=[c[0] for c in CASES])
+def test_what_an_output_does_not_need_does_not_change_it(op: Op, shapes: list[tuple[int, ...]]) -> None:
+    values = values_of(op, shapes)
+    local = np.random.default_rng(3)
+    for _ in range(12):
+        wanted, needed = draw_masks(op, values, local)
+        arrays = [np.abs(local.standard_normal((2, *v.shape))) for v in values]
+        others = [
+            np.where(m.reshape([-1 if i == v.axis + 1 else 1 for i in range(x.ndim)]), x, x + 1)
+            for x, v, m in zip(arrays, values, needed, strict=True)
+        ]
+        axis = op.value(*values).axis + 1
+        assert np.array_equal(np.compress(wanted, op.run(*arrays), axis), np.compress(wanted, op.run(*others), axis))
+
+
+@pytest.mark.parametrize(("op", "shapes"), [(c[1], c[2]) for c in CASES], ids=[c[0] for c in CASES])
+def test_an_op_that_kept_some_channels_makes_the_same_of_them(op: Op, shapes: list[tuple[int, ...]]) -> None:
+    values = values_of(op, shapes)
+    local = np.random.default_rng(5)
+    for _ in range(12):
+        wanted, live = draw_masks(op, values, local)
+        out = wanted
+        for _ in range(8):
+            # No runtime takes an empty tensor.
+            live = [m if m.any() or op.optional_inputs else np.arange(len(m)) == 0 for m in live]
+            out, *live = op.ties(values, out, *live)
+        if not out.any():
+            continue
+        arrays = [np.abs(local.standard_normal((2, *v.shape))) for v in values]
+        kept = op.keep(values, out, *live)
+        small = [np.compress(m, x, v.axis + 1) for x, v, m in zip(arrays, values, live, strict=True) if m.any()]
+        axis = op.value(*values).axis + 1
+        result = kept.run(*small)
+        after = kept.value(*(v.with_channels(int(m.sum())) for v, m in zip(values, live, strict=True) if m.any()))
+        assert result.shape[1:] == after.shape
+        assert_close(np.compress(wanted, op.run(*arrays), axis), np.compress(wanted[out], result, axis), 1e-12)
 
 
 def test_a_graph_refuses_inputs_of_another_shape() -> None:

@@ -1,9 +1,14 @@
 """torch -> Graph: the only place where PyTorch's op names meet the graph.
 
 walk.py        the walk over an exported program: arguments, constants, names, in-place ops, refusals
+layout.py      where a value's elements lie in the tensor PyTorch sees: reshapes and permutations without nodes
+taking.py      from a layout to a value: the rearrangement that a reader needs
+scores.py      attention, however it is written
+views.py       reshapes and permutations
 layers.py      convolutions, linear, normalisation, activations, pooling
 arithmetic.py  sums and products
-moves.py       reshapes, slices, padding, concatenation
+products.py    matrix products and attention
+moves.py       slices, padding, concatenation
 """
 
 from __future__ import annotations
@@ -18,8 +23,9 @@ from torch import nn
 
 from ..errors import Unsupported
 from ..graph import Graph, Value
-from . import arithmetic, layers, moves  # noqa: F401  (they fill the table)
-from .walk import BATCH, Walk
+from . import arithmetic, layers, moves, products, views  # noqa: F401  (they fill the table)
+from .layout import BATCH
+from .walk import Walk
 
 log = logging.getLogger("edgeprune")
 

@@ -1,100 +1,273 @@
-"""ATen ops that move elements: reshapes, slices, padding, concatenation."""
+"""ATen ops that pick, join and shift elements: slices, concatenation, padding, rolls."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import fx
 
-from ..ops import Concat, Flatten, Pad, Select, Slice
-from .walk import BATCH, Ref, Walk, lower
+from ..graph import Value
+from ..ops import Concat, Constant, Cut, Join, Pad, Roll, Select, Slice, Take
+from .arithmetic import numbers
+from .layout import BATCH_AXIS, Laid, narrowed
+from .taking import natural_channel, settled
+from .walk import Walk, lower
 
 
-def target_shape(walk: Walk, node: fx.Node) -> tuple[int, ...]:
-    """The shape of what the node makes, without the batch axis."""
-    shape = tuple(int(n) for n in node.meta["val"].shape)
-    if not shape or shape[0] != BATCH:
-        raise walk.unsupported(node, "it moves the batch away from the first axis")
-    return shape[1:]
+def picked(walk: Walk, node: fx.Node, laid: Laid, dim: int, index: range) -> Laid:
+    """A part of one dim."""
+    if laid.unit is not None:
+        laid = settled(walk, node, laid)
+    dim %= len(laid.dims)
+    atoms = laid.dims[dim]
+    if len(index) == laid.shape[dim] and index.step == 1:
+        return laid
+    if any(a.axis == BATCH_AXIS for a in atoms):
+        raise walk.unsupported(node, "it takes a part of the batch")
+    value = walk.values[laid.name]
+    if len(atoms) == 1 and atoms[0].axis == value.axis:
+        # Channel c is digit (c // inner) % size of the axis.
+        atom = atoms[0]
+        digit = np.arange(value.channels) // atom.inner % atom.size
+        chosen = np.flatnonzero(np.isin(digit, index))
+        if index.step < 0:
+            raise walk.unsupported(node, "it turns channels around")
+        name = walk.emit(Select(chosen, value.axis), [laid.name], node)
+        return replace(laid, name=name, dims=narrowed(laid.dims, dim, len(index)), maker=node)
+    if len(atoms) == 1 and atoms[0].size == value.shape[atoms[0].axis]:
+        axis = atoms[0].axis
+        name = walk.emit(_part(value, axis, index), [laid.name], node)
+        return replace(laid, name=name, dims=narrowed(laid.dims, dim, len(index)), maker=node)
+    # The dim is a part of an axis or several axes: make it an axis of its own first.
+    name, frame = walk.take(node, laid)
+    again = frame.lay(name, walk.values[name], laid.maker)
+    if again == laid:
+        raise walk.unsupported(node, f"it takes a part of an axis of size {laid.shape[dim]}")
+    return picked(walk, node, again, dim, index)
 
 
-@lower("flatten", "view", "reshape", "_unsafe_view", "squeeze", "unsqueeze")
-def _reshape(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Ref:
-    x = walk.ref(node, a["self"])
-    before, after = walk.value(x), target_shape(walk, node)
-    if after == before.shape:
-        return x
-    if before.axis == 0 and after == (before.channels * before.positions,):
-        return walk.emit(Flatten(), [x], node)
-    raise walk.unsupported(node, f"a reshape of {before.shape} to {after} mixes channels with positions")
-
-
-@lower("cat")
-def _cat(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Ref:
-    refs = [walk.ref(node, r) for r in a["tensors"]]
-    rank = len(walk.value(refs[0]).shape) + 1
-    if a["dim"] % rank != 1 or any(walk.value(r).axis != 0 for r in refs):
-        raise walk.unsupported(node, f"it joins along axis {a['dim']}, which is not the channels'")
-    return walk.emit(Concat(), refs, node)
-
-
-@lower("slice")
-def _slice(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Ref:
-    x = walk.ref(node, a["self"])
-    value = walk.value(x)
-    axis = a["dim"] % (len(value.shape) + 1) - 1
-    size = BATCH if axis < 0 else value.shape[axis]
-    start, stop, step = slice(a["start"], a["end"], a["step"]).indices(size)
-    if axis < 0:
-        if (start, stop, step) != (0, BATCH, 1):
-            raise walk.unsupported(node, "it takes a part of the batch")
-        return x
-    if (start, stop, step) == (0, size, 1):
-        return x
-    if axis == value.axis:
-        return walk.emit(Select(np.arange(start, stop, step), axis), [x], node)
+def _part(value: Value, axis: int, index: range) -> Slice | Cut:
+    """The op that takes a range of places. A stop at the end stays open, so that it means the same at another input size."""
+    stop = None if len(range(index.start, value.shape[axis], index.step)) == len(index) else index.stop
     if value.axis != 0:
-        raise walk.unsupported(node, "it slices a value whose channels are not on the first axis")
-    axes = len(value.shape) - 1
-    starts, stops, steps = [0] * axes, [None] * axes, [1] * axes
-    # A stop at the end stays open, so that the slice means the same at another input size.
-    starts[axis - 1], steps[axis - 1] = start, step
-    open_stops: list[int | None] = list(stops)
-    open_stops[axis - 1] = None if stop == size else stop
-    return walk.emit(Slice(tuple(starts), tuple(open_stops), tuple(steps)), [x], node)
+        return Cut(axis, index.start, stop, index.step)
+    spatial = range(1, len(value.shape))
+    return Slice(
+        tuple(index.start if i == axis else 0 for i in spatial),
+        tuple(stop if i == axis else None for i in spatial),
+        tuple(index.step if i == axis else 1 for i in spatial),
+    )
 
 
-@lower("chunk", "split", "split_with_sizes")
-def _split(walk: Walk, node: fx.Node, a: dict[str, Any]) -> list[Ref]:
-    x = walk.ref(node, a["self"])
-    value = walk.value(x)
-    if a["dim"] % (len(value.shape) + 1) - 1 != value.axis:
-        raise walk.unsupported(node, f"it splits axis {a['dim']}, which is not the channels'")
-    sizes = [int(part.shape[value.axis + 1]) for part in node.meta["val"]]
-    ends = np.cumsum(sizes)
-    return [walk.emit(Select(np.arange(e - n, e), value.axis), [x], node) for n, e in zip(sizes, ends, strict=True)]
+@lower("slice", "narrow")
+def _slice(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    x = walk.laid(node, a["self"])
+    dim = a["dim"] % len(x.dims)
+    n = x.shape[dim]
+    if "length" in a:
+        index = range(n)[a["start"] : a["start"] + a["length"]]
+    else:
+        index = range(n)[slice(a["start"], a["end"], a["step"])]
+    return picked(walk, node, x, dim, index)
+
+
+@lower("select")
+def _select(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    x = walk.laid(node, a["self"])
+    dim = a["dim"] % len(x.dims)
+    at = a["index"] % x.shape[dim]
+    part = picked(walk, node, x, dim, range(at, at + 1))
+    return replace(part, dims=tuple(d for i, d in enumerate(part.dims) if i != dim), maker=node)
+
+
+@lower("unbind")
+def _unbind(walk: Walk, node: fx.Node, a: dict[str, Any]) -> list[Laid]:
+    x = walk.laid(node, a["self"])
+    return [_select(walk, node, {"self": x, "dim": a["dim"], "index": i}) for i in range(x.shape[a["dim"]])]
+
+
+@lower("chunk", "split", "split_with_sizes", "tensor_split")
+def _split(walk: Walk, node: fx.Node, a: dict[str, Any]) -> list[Laid]:
+    x = walk.laid(node, a["self"])
+    dim = a["dim"] % len(x.dims)
+    ends = np.cumsum([int(part.shape[dim]) for part in node.meta["val"]])
+    starts = [0, *ends[:-1]]
+    return [picked(walk, node, x, dim, range(int(s), int(e))) for s, e in zip(starts, ends, strict=True)]
+
+
+@lower("index_select")
+def _index_select(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    return gathered(walk, node, walk.laid(node, a["self"]), a["dim"], a["index"])
+
+
+@lower("index")
+def _index(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    x = walk.laid(node, a["self"])
+    used = [i for i, index in enumerate(a["indices"]) if index is not None]
+    if len(used) != 1 or not isinstance(a["indices"][used[0]], torch.Tensor) or a["indices"][used[0]].ndim != 1:
+        raise walk.unsupported(node, "it picks elements by more than one constant list along one axis")
+    index = a["indices"][used[0]]
+    if index.dtype == torch.bool:
+        index = index.nonzero()[:, 0]
+    return gathered(walk, node, x, used[0], index)
+
+
+@lower("flip")
+def _flip(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    x = walk.laid(node, a["self"])
+    for dim in a["dims"]:
+        x = gathered(walk, node, x, dim, torch.arange(x.shape[dim] - 1, -1, -1))
+    return x
+
+
+def gathered(walk: Walk, node: fx.Node, x: Laid, dim: int, index: Any) -> Laid:
+    """The entries of one dim that a constant list names."""
+    if not isinstance(index, torch.Tensor):
+        raise walk.unsupported(node, "which elements it takes depends on the input")
+    dim %= len(x.dims)
+    listed = index.detach().cpu().numpy().astype(np.int64) % x.shape[dim]
+    name, frame = walk.take(node, x)
+    value = walk.values[name]
+    _, has_batch, axis = frame.dims[dim]
+    if has_batch or axis is None:
+        raise walk.unsupported(node, "it takes a part of the batch")
+    op = Select(listed, axis) if axis == value.axis else Take(listed, axis)
+    made = walk.emit(op, [name], node)
+    return frame.lay(made, walk.values[made], node)
+
+
+@lower("cat", "concat", "concatenate")
+def _cat(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    return joined_along(walk, node, list(a["tensors"]), a["dim"])
+
+
+@lower("stack")
+def _stack(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    rank = len(node.meta["val"].shape)
+    dim = a["dim"] % rank
+    parts: list[Any] = []
+    for part in a["tensors"]:
+        if isinstance(part, torch.Tensor):
+            parts.append(part.unsqueeze(dim))
+        else:
+            laid = walk.laid(node, part)
+            parts.append(replace(laid, dims=(*laid.dims[:dim], (), *laid.dims[dim:])))
+    return joined_along(walk, node, parts, dim)
+
+
+def joined_along(walk: Walk, node: fx.Node, parts: list[Any], dim: int) -> Laid:
+    """Tensors one after the other along a dim; constant ones become nodes of their own."""
+    rank = len(node.meta["val"].shape)
+    dim %= rank
+    laids = [p for p in parts if isinstance(p, Laid)]
+    if not laids or any(not isinstance(p, Laid | torch.Tensor) for p in parts):
+        raise walk.unsupported(node, "it joins attention scores or lengths")
+    # An empty tensor has no say.
+    parts = [p for p in parts if isinstance(p, Laid) or p.numel()]
+    natural = [c for c in (natural_channel(walk, p) for p in laids) if c is not None]
+    channel = natural[0] if natural else rank - 1
+    if any(p.shape[channel] == 1 for p in laids) and natural:
+        channel = next((c for c, p in zip(natural, laids, strict=False) if p.shape[c] > 1), channel)
+    taken = [walk.take(node, p, channel) for p in laids]
+    frame = taken[0][1]
+    if any(f.dims != frame.dims for _, f in taken):
+        raise walk.unsupported(node, "the batch is not on the same axis of all it joins")
+    _, has_batch, along = frame.dims[dim]
+    if has_batch or along is None:
+        raise walk.unsupported(node, "it joins along the batch")
+    names = iter(name for name, _ in taken)
+    axis = walk.values[taken[0][0]].axis
+    inputs = [next(names) if isinstance(p, Laid) else _stored(walk, node, p, frame.dims, axis) for p in parts]
+    op = Concat() if along == axis == 0 else Join(along, axis)
+    made = walk.emit(op, inputs, node)
+    return frame.lay(made, walk.values[made], node)
+
+
+def _stored(walk: Walk, node: fx.Node, tensor: torch.Tensor, dims: Any, axis: int) -> str:
+    """A constant tensor as a value of the axes that `dims` (of a Frame) tell."""
+    array = numbers(node, tensor)
+    for dim, (_, has_batch, own) in enumerate(dims):
+        if has_batch:
+            if own is not None or not (array == array.take([0], dim)).all():
+                raise walk.unsupported(node, "it joins a constant that differs along the batch")
+            array = array.take([0], dim)
+    order = [d for d, (_, _, own) in enumerate(dims) if own is None] + sorted(
+        (d for d, (_, _, own) in enumerate(dims) if own is not None), key=lambda d: dims[d][2]
+    )
+    shape = [array.shape[d] for d in order if dims[d][2] is not None]
+    weight = np.ascontiguousarray(array.transpose(order).reshape(shape))
+    return walk.emit(Constant(weight, axis), [next(iter(walk.inputs))], node)
+
+
+def channels_first(walk: Walk, laid: Laid) -> tuple[Laid, list[int]]:
+    """The tensor with its channels on dim 1, and the permutation that brings them there."""
+    natural = natural_channel(walk, laid)
+    order = list(range(len(laid.dims)))
+    if natural is not None and natural > 1:
+        order = [0, natural, *(d for d in order[1:] if d != natural)]
+    return replace(laid, dims=tuple(laid.dims[d] for d in order)), order
 
 
 @lower("pad", "constant_pad_nd")
-def _pad(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Ref:
-    x = walk.ref(node, a["self"])
-    value = walk.value(x)
-    if a.get("mode", "constant") != "constant":
-        raise walk.unsupported(node, f"pad mode {a['mode']!r}")
-    if value.axis != 0:
-        raise walk.unsupported(node, "it pads a value whose channels are not on the first axis")
-    fill = float(a.get("value") or 0.0)
+def _pad(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    x = settled(walk, node, walk.laid(node, a["self"]))
+    rank = len(x.dims)
     pairs = list(zip(a["pad"][::2], a["pad"][1::2], strict=True))[::-1]
-    pairs = [(0, 0)] * (len(value.shape) + 1 - len(pairs)) + pairs
-    batch, channels, *spatial = pairs
-    if batch != (0, 0) or any(n < 0 for p in pairs for n in p):
-        raise walk.unsupported(node, "it pads the batch, or by a negative amount")
+    pairs = [(0, 0)] * (rank - len(pairs)) + pairs
+    if not any(any(p) for p in pairs):
+        return x
+    mode = a.get("mode", "constant")
+    fill = float(a.get("value") or 0.0)
+    for dim, (before, after) in enumerate(pairs):
+        # A negative amount cuts.
+        if before < 0 or after < 0:
+            n = x.shape[dim]
+            x = picked(walk, node, x, dim, range(max(-before, 0), n - max(-after, 0)))
+    first, order = channels_first(walk, x)
+    batch, channels, *spatial = [(max(pairs[d][0], 0), max(pairs[d][1], 0)) for d in order]
+    if batch != (0, 0):
+        raise walk.unsupported(node, "it pads the batch")
+    name = walk.ref(node, first)
     if channels != (0, 0):
-        if fill:
+        if fill or mode != "constant":
             raise walk.unsupported(node, "it adds channels that are not zero")
-        index = np.concatenate([np.full(channels[0], -1), np.arange(value.channels), np.full(channels[1], -1)])
-        x = walk.emit(Select(index), [x], node)
+        n = walk.values[name].channels
+        index = np.concatenate([np.full(channels[0], -1), np.arange(n), np.full(channels[1], -1)])
+        name = walk.emit(Select(index), [name], node)
     if any(p != (0, 0) for p in spatial):
-        x = walk.emit(Pad(tuple(spatial), fill), [x], node)
-    return x
+        name = walk.emit(padding(walk, node, mode, tuple(spatial), fill), [name], node)
+    laid = walk.lay(name, node)
+    back = [order.index(d) for d in range(rank)]
+    return replace(laid, dims=tuple(laid.dims[d] for d in back))
+
+
+def padding(walk: Walk, node: fx.Node, mode: str, amount: Any, fill: float) -> Any:
+    if mode != "constant":
+        raise walk.unsupported(node, f"pad mode {mode!r}")
+    return Pad(amount, fill)
+
+
+@lower("roll")
+def _roll(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    x = walk.laid(node, a["self"])
+    if not a["dims"]:
+        raise walk.unsupported(node, "it rolls the tensor as one line")
+    name, frame = walk.take(node, x)
+    value = walk.values[name]
+    shifts = [0] * len(value.shape)
+    for dim, shift in zip(a["dims"], a["shifts"], strict=True):
+        _, has_batch, axis = frame.dims[dim]
+        if has_batch or axis is None:
+            raise walk.unsupported(node, "it rolls the batch")
+        shifts[axis] += shift
+    turned = shifts[value.axis]
+    shifts[value.axis] = 0
+    if turned:
+        index = np.roll(np.arange(value.channels), turned)
+        name = walk.emit(Select(index, value.axis), [name], node)
+    if any(shifts):
+        name = walk.emit(Roll(tuple(shifts)), [name], node)
+    return frame.lay(name, walk.values[name], node)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,12 @@ from torch import fx
 
 from ..errors import Unsupported
 from ..graph import Array, Graph, Node, Op, Value
+from .layout import Frame, Laid, canonical
+from .scores import Length, Scores
+from .taking import natural_channel, settled, take
 
-# No axis of a real network is this long, so a leading axis of this length is the batch.
-BATCH = 13
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A value of the graph under construction."""
-
-    name: str
-
+# What depends on the input of the network.
+TRACED = (Laid, Scores, Length)
 
 Lowering = Callable[["Walk", fx.Node, dict[str, Any]], Any]
 LOWERINGS: dict[str, Lowering] = {}
@@ -31,13 +25,21 @@ LOWERINGS: dict[str, Lowering] = {}
 # Ops that hand their input on unchanged at inference.
 PASS_ON = frozenset({
     "dropout", "feature_dropout", "alpha_dropout", "detach", "contiguous", "clone", "alias", "lift_fresh_copy", "to", "_to_copy",
-    "type_as", "positive", "native_dropout",
+    "type_as", "positive", "native_dropout", "contiguous_format", "identity", "_conj", "resolve_conj", "resolve_neg",
 })  # fmt: skip
+# Ops that read a tensor for its shape and type alone.
+SHAPE_ONLY = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like"})
 NO_MEANING = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size"})
+# Ops that are a layer by themselves: their value takes the layer's name.
+LEAVES = frozenset({
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "batch_norm",
+    "layer_norm", "group_norm", "instance_norm", "rms_norm", "embedding",
+})  # fmt: skip
 VIEWS = frozenset({
     "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "slice", "select",
     "chunk", "split", "split_with_sizes", "getitem",
-    "expand", "detach", "alias", "narrow", "unbind", "contiguous", "to", "dropout", "t", "numpy_T",
+    "expand", "detach", "alias", "narrow", "unbind", "contiguous", "to", "dropout", "t", "numpy_T", "swapaxes", "swapdims",
+    "movedim", "expand_as", "view_as", "reshape_as", "mT", "diagonal",
 })  # fmt: skip
 
 
@@ -75,23 +77,55 @@ class Walk:
         self.values: dict[str, Value] = dict(inputs)
         self.nodes: list[Node] = []
         self.made: dict[fx.Node, Any] = {}
+        self.taken: dict[tuple[Laid, int], tuple[str, Frame]] = {}
         self.order = {node: i for i, node in enumerate(program.graph.nodes)}
+        self.weights: set[int] = set()
 
     # -- what lowerings call ---------------------------------------------------------------------------------------
 
-    def emit(self, op: Op, inputs: Sequence[Ref], node: fx.Node) -> Ref:
-        """Adds a node for `op` and returns its value."""
+    def emit(self, op: Op, inputs: Sequence[str], node: fx.Node) -> str:
+        """Adds a node for `op` and returns the name of its value."""
         name = self._fresh(node)
-        ins = [self.values[r.name] for r in inputs]
+        ins = [self.values[i] for i in inputs]
         try:
             self.values[name] = op.value(*ins)
         except ValueError as error:
             raise self.unsupported(node, f"{error} (shapes {', '.join(str(v.shape) for v in ins)})") from None
-        self.nodes.append(Node(name, op, tuple(r.name for r in inputs), source_of(node)))
-        return Ref(name)
+        self.nodes.append(Node(name, op, tuple(inputs), source_of(node)))
+        return name
 
-    def value(self, ref: Ref) -> Value:
-        return self.values[ref.name]
+    def laid(self, node: fx.Node, argument: Any) -> Laid:
+        """The argument, which must be a tensor that depends on the input."""
+        if isinstance(argument, Scores):
+            raise self.unsupported(node, "it reads attention scores; only scaling, a constant bias, softmax and v may follow")
+        if isinstance(argument, Length):
+            raise self.unsupported(node, "it reads a length, which only the vector it belongs to may be divided by")
+        if not isinstance(argument, Laid):
+            raise self.unsupported(node, "it reads a constant where a value of the network is expected")
+        return argument
+
+    def take(self, node: fx.Node, argument: Any, channel: int | None = None) -> tuple[str, Frame]:
+        """The argument as a value with its channels on the tensor's dim `channel` (None: where they are), and its dims.
+
+        The batch may lie anywhere; `frame.lay(name, value)` gives a result of the same axes the dims it came with.
+        """
+        return take(self, node, self.laid(node, argument), channel)
+
+    def ref(self, node: fx.Node, argument: Any, channel: int | None = 1) -> str:
+        """The argument as a value `[batch, *axes]` with its channels on the tensor's dim `channel`."""
+        name, frame = self.take(node, argument, channel)
+        if not frame.batch_first:
+            raise self.unsupported(node, "the batch is not its first axis")
+        return name
+
+    def lay(self, name: str, node: fx.Node | None = None) -> Laid:
+        """A value as the tensor `[batch, *axes]`."""
+        return Laid(name, canonical(self.values[name].shape), node)
+
+    def pointwise(self, node: fx.Node, argument: Any, op: Op) -> Laid:
+        """An op that treats every element by itself, wherever it lies."""
+        laid = settled(self, node, self.laid(node, argument))
+        return Laid(self.emit(op, [laid.name], node), laid.dims, node)
 
     def unsupported(self, node: fx.Node, why: str) -> Unsupported:
         where = source_of(node) or "the model's own forward"
@@ -104,11 +138,13 @@ class Walk:
         """A weight as the graph keeps it; None stays None."""
         return None if tensor is None else np.ascontiguousarray(tensor.detach().cpu().numpy())
 
-    def ref(self, node: fx.Node, argument: Any) -> Ref:
-        """The argument, which must be a value that depends on the input."""
-        if not isinstance(argument, Ref):
-            raise self.unsupported(node, "it reads a constant where a value of the network is expected")
-        return argument
+    def weight(self, node: fx.Node, tensor: Any) -> Array:
+        """A weight that must be there and must not depend on the input."""
+        if isinstance(tensor, TRACED):
+            raise self.unsupported(node, "its weight is computed from the input")
+        array = self.array(tensor)
+        assert array is not None
+        return array
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
@@ -117,7 +153,7 @@ class Walk:
         placeholders = iter(self.inputs)
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
-                self.made[node] = states[node.name] if node.name in states else Ref(next(placeholders))
+                self.made[node] = states[node.name] if node.name in states else self.lay(next(placeholders))
             elif node.op == "get_attr":
                 self.made[node] = getattr(self.program.graph_module, str(node.target))
             elif node.op == "output":
@@ -135,6 +171,7 @@ class Walk:
             found[placeholder] = program.state_dict[target] if target in program.state_dict else program.constants[target]
         for placeholder, target in signature.inputs_to_lifted_tensor_constants.items():
             found[placeholder] = program.constants[target]
+        self.weights = {t.untyped_storage().data_ptr() for t in found.values()}
         return found
 
     def _call(self, node: fx.Node) -> Any:
@@ -144,7 +181,7 @@ class Walk:
         arguments = self._bind(node)
         if name == "getitem":
             return arguments["input"][arguments["index"]]
-        if not any(isinstance(a, Ref) for a in _flat(arguments.values())):
+        if name in SHAPE_ONLY or not any(isinstance(a, TRACED) for a in _flat(arguments.values())):
             return self._evaluate(node)
         in_place = name.endswith("_") and not name.endswith("__")
         if in_place:
@@ -182,29 +219,46 @@ class Walk:
 
     def _evaluate(self, node: fx.Node) -> Any:
         """The result of an op that reads no input of the network."""
-        args = fx.map_arg(node.args, lambda n: self.made[n])
-        kwargs = fx.map_arg(node.kwargs, lambda n: self.made[n])
+
+        def known(n: fx.Node) -> Any:
+            made = self.made[n]
+            if not isinstance(made, TRACED):
+                return made
+            return torch.zeros(tuple(n.meta["val"].shape), dtype=n.meta["val"].dtype)
+
+        args, kwargs = fx.map_arg(node.args, known), fx.map_arg(node.kwargs, known)
+        first: Any = next(iter(args), None)
+        overwrites = base_name(node).endswith("_") and isinstance(first, torch.Tensor)
+        if overwrites and first.untyped_storage().data_ptr() in self.weights:
+            raise self.unsupported(node, "it overwrites a weight while running")
         with torch.no_grad():
             return node.target(*args, **kwargs)  # type: ignore[operator]
 
     def _check_nobody_reads_the_old_value(self, node: fx.Node) -> None:
-        """An in-place op means the plain op only while what it overwrites is not read again under its old name."""
-        aliases = [node.all_input_nodes[0]]
-        for alias in aliases:
-            if base_name(alias) in VIEWS or base_name(alias).endswith("_"):
-                aliases.extend(alias.all_input_nodes[:1])
+        """An in-place op means the plain op only while what it overwrites is not read again under its old name.
+
+        What it overwrites: its first argument, what that is a view of, and every view of those.
+        """
+        bases = [node.all_input_nodes[0]]
+        while base_name(bases[-1]) in VIEWS or base_name(bases[-1]).endswith("_"):
+            before = bases[-1].all_input_nodes[:1]
+            if not before:
+                break
+            bases.extend(before)
+        seen = list(dict.fromkeys(bases))
+        for alias in seen:
             for user in alias.users:
-                if user is not node and self.order[user] > self.order[node]:
+                if user is node:
+                    continue
+                if self.order[user] > self.order[node]:
                     raise self.unsupported(node, f"it overwrites {alias.name}, which {user.name} reads later")
-                if user is not node and base_name(user) in VIEWS:
-                    for reader in user.users:
-                        if reader is not node and self.order[reader] > self.order[node]:
-                            raise self.unsupported(node, f"it overwrites {alias.name}, of which {reader.name} reads a view later")
+                if base_name(user) in VIEWS and user not in seen:
+                    seen.append(user)
 
     def _fresh(self, node: fx.Node) -> str:
         """A name no value has yet: the layer's, or the layer's and the op's."""
         source, op = source_of(node), base_name(node).rstrip("_")
-        leaf = op in ("conv2d", "conv1d", "conv3d", "conv_transpose2d", "conv_transpose1d", "linear", "batch_norm")
+        leaf = op in LEAVES
         name = source if leaf and source else ".".join(filter(None, (source, op)))
         candidate, count = name, 1
         while candidate in self.values or candidate in ("input", "output"):
@@ -218,19 +272,24 @@ class Walk:
         names = output_names(self.program, len(results))
         renamed: dict[str, str] = {}
         for result, name in zip(results, names, strict=True):
-            if not isinstance(result, Ref) or result.name in self.inputs:
+            if isinstance(result, Scores):
+                raise Unsupported(f"output {name!r} of the model is attention weights; return what they are applied to")
+            made = self.ref(node, result, natural_channel(self, result)) if isinstance(result, Laid) else None
+            if made is None or made in self.inputs:
                 raise Unsupported(f"output {name!r} of the model is not computed from its input; return only computed tensors")
-            if result.name in renamed:
-                raise Unsupported(f"outputs {renamed[result.name]!r} and {name!r} are the same tensor; return it once")
-            renamed[result.name] = name
+            if made in renamed:
+                raise Unsupported(f"outputs {renamed[made]!r} and {name!r} are the same tensor; return it once")
+            renamed[made] = name
+        # A layer may have the name of an output that it is not.
+        for made in [n.name for n in self.nodes if n.name in names and n.name not in renamed]:
+            count = 2
+            while f"{made}_{count}" in self.values or f"{made}_{count}" in names:
+                count += 1
+            renamed[made] = f"{made}_{count}"
         nodes = tuple(
             Node(renamed.get(n.name, n.name), n.op, tuple(renamed.get(i, i) for i in n.inputs), n.source) for n in self.nodes
         )
-        return Graph(self.inputs, tuple(names), ()) if not nodes else _used(self.inputs, tuple(names), nodes)
-
-
-def _used(inputs: dict[str, Value], outputs: tuple[str, ...], nodes: tuple[Node, ...]) -> Graph:
-    return Graph(inputs, outputs, nodes).with_nodes(nodes)
+        return Graph(self.inputs, tuple(names), nodes).with_nodes(nodes)
 
 
 def output_names(program: torch.export.ExportedProgram, count: int) -> list[str]:

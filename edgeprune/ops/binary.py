@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,3 +64,23 @@ class Mul(_Binary):
             return None
         scale = constants[side]
         return Affine(scale, np.zeros_like(scale), ins[0].axis), (1 - side,)
+
+
+BINARY: dict[str, Callable[[Array, Array], Array]] = {
+    "div": np.divide, "min": np.minimum, "max": np.maximum, "pow": np.power,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Binary(_Binary):
+    """A function of two elements, by its name in BINARY."""
+
+    kind: str
+
+    def run(self, *arrays: Array) -> Array:
+        return BINARY[self.kind](*arrays)
+
+    def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
+        with np.errstate(all="ignore"):
+            found = BINARY[self.kind](*constants)
+        return np.where(np.isnan(constants[0]) | np.isnan(constants[1]) | ~np.isfinite(found), np.nan, found)

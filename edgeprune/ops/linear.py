@@ -32,7 +32,8 @@ class Linear(Op):
 
     def run(self, *arrays: Array) -> Array:
         (x,) = arrays
-        y = x @ self.weight.T
+        # One product of two matrices: numpy would go through the leading axes one by one.
+        y = (x.reshape(-1, x.shape[-1]) @ self.weight.T).reshape(*x.shape[:-1], len(self.weight))
         return y if self.bias is None else y + self.bias
 
     def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
