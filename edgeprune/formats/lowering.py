@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ..errors import NotExportable
 from ..graph import Node, Op
 
-Function = TypeVar("Function", bound=Callable[[Any, Node], None])
+Function = TypeVar("Function", bound=Callable[[Any, Any], None])
 
 
 class Lowerings:
@@ -16,7 +16,7 @@ class Lowerings:
 
     def __init__(self, format: str) -> None:
         self.format = format
-        self.functions: dict[type[Op], Callable[[Any, Node], None]] = {}
+        self.functions: dict[type[Op], Callable[[Any, Any], None]] = {}
 
     def __call__(self, *ops: type[Op]) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:

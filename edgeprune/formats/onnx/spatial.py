@@ -30,8 +30,8 @@ def _pads(windows: tuple[Window, ...]) -> Pads:
 def _unfused(out: Writer, x: str) -> str:
     """`x`, made such that onnxruntime does not merge it into the pooling that reads it where it is zeros around something.
 
-    Padding of a pooling op is not zeros: it never wins a maximum, and a mean leaves it out. onnxruntime 1.31 merges the two all the
-    same for MaxPool, 1.20 for AveragePool too; it looks for exactly zero, and the least positive number serves as well.
+    Padding of a pooling op is not zeros: it never wins a maximum, and a mean leaves it out. onnxruntime 1.31 merges the two for
+    MaxPool all the same, older ones for AveragePool too; they look for exactly zero, and the least normal number serves as well.
     """
     for maker in out.nodes:
         if maker.output[0] == x and maker.op_type == "Pad" and len(maker.input) == 2:
