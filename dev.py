@@ -77,7 +77,7 @@ def nightly() -> None:
 COMMANDS = {"demo": demo, "test": test, "nightly": nightly}
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  this file runs before anything checks the version
         sys.exit(f"edgeprune needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         sys.exit(f"usage: python3 dev.py {{{','.join(COMMANDS)}}} [options passed on]")

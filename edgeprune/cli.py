@@ -102,12 +102,12 @@ def arguments_of(ctx: click.Context, parameter: click.Parameter, pairs: tuple[st
 
 SOURCE = options(
     click.option("--model", metavar="SPEC", help="The network: torchvision:resnet18, package.module:factory, file.py:factory."),
-    click.option("--model-arg", "model_args", multiple=True, metavar="KEY=VALUE", callback=arguments_of, help="For the factory; repeatable."),
+    click.option("--model-arg", "model_args", multiple=True, metavar="KEY=VALUE", callback=arguments_of, help="Repeatable."),
     click.option("--input-shape", metavar="C,H,W", callback=shape_of, help="Without the batch, when the file does not say."),
-    click.option("--data", metavar="SPEC", help="mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, file.npz, module:function."),
+    click.option("--data", metavar="SPEC", help="mnist:DIR, cifar10:DIR, imagefolder:DIR, file.npz, file.py:function, ..."),
     click.option("--mean", metavar="NUMBERS", callback=numbers_of, help="What is subtracted from each channel after scaling."),
     click.option("--std", metavar="NUMBERS", callback=numbers_of, help="What each channel is divided by."),
-    click.option("--stored-masks", type=click.Choice(["apply", "ignore"]), default="apply", show_default=True, help="Masks in the file."),
+    click.option("--stored-masks", type=click.Choice(["apply", "ignore"]), default="apply", help="Masks in the file."),
     click.option("--allow-pickle", is_flag=True, help="Load pickled objects: runs code that the checkpoint names."),
 )  # fmt: skip
 

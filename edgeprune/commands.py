@@ -29,7 +29,7 @@ def verify_source(
     artifact: str | os.PathLike[str], source: Source, *, samples: int | None = None, tolerance: float = TOLERANCE
 ) -> dict[str, Parity]:
     """`verify` for a Source."""
-    runner = formats.load(artifact)
+    runner = formats.load(Path(artifact))
     opened = source.open()
     graph = opened.graph()
     inputs = opened.inputs(graph, samples)

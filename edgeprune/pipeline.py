@@ -16,9 +16,9 @@ from .checkpoint import save_checkpoint
 from .delivery import Delivered, deliver, staging, targets_of
 from .graph import Graph
 from .passes import shrink
-from .pruning import Masks, Probe, Progress, Pruned, evaluate, prunable, prune
+from .pruning import Masks, Probe, Pruned, evaluate, prunable, prune
 from .report import Report
-from .runlog import RunLog
+from .runlog import Listener, RunLog
 from .sources import Opened, Source, weight_counts
 
 log = logging.getLogger("edgeprune")
@@ -33,7 +33,7 @@ def compress(
     targets: str | Sequence[str] = "tflite",
     out: str | os.PathLike[str],
     data: str | None = None,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
     measure: bool = True,
@@ -51,8 +51,9 @@ def compress(
     then no artifact is left.
     """
     opened = Source(checkpoint, data=data, **(source or {}))
-    settings = {"targets": targets, "out": out, "progress": progress, "resume": resume, "optimize": optimize, "measure": measure}
-    return compress_source(opened, ratio, **settings, **pruning)
+    return compress_source(
+        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, measure=measure, **pruning
+    )
 
 
 def compress_source(
@@ -61,7 +62,7 @@ def compress_source(
     *,
     targets: str | Sequence[str],
     out: str | os.PathLike[str],
-    progress: Progress | None = None,
+    progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
     measure: bool = True,
@@ -127,7 +128,7 @@ def export_source(
     removal: bool = True,
     optimize: str = "size",
     measure: bool = True,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
     command: Sequence[str] = (),
 ) -> Report:
     """`export` for a Source."""

@@ -6,8 +6,21 @@ import logging
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from .pruning import Progress, Round
+
+
+class Listener(Protocol):
+    """What wants to hear of a run's progress; see `edgeprune.pruning.Progress`."""
+
+    def phase(self, name: str) -> None: ...
+
+    def round_started(self, number: int, rounds: int, kept: int) -> None: ...
+
+    def epoch_finished(self, epoch: int, epochs: int, loss: float, accuracy: float | None) -> None: ...
+
+    def round_finished(self, record: Round) -> None: ...
 
 
 class RunLog(Progress):
@@ -17,10 +30,10 @@ class RunLog(Progress):
     is refused leaves nothing behind.
     """
 
-    def __init__(self, out: Path, name: str, progress: Progress | None = None) -> None:
+    def __init__(self, out: Path, name: str, progress: Listener | None = None) -> None:
         self.path = out / name
         self.warnings: list[str] = []
-        self._passed_on = progress or Progress()
+        self._passed_on: Listener = progress or Progress()
         self._lines: list[str] = []
         self._started = time.monotonic()
         self._handler = _Listener(self)

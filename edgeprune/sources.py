@@ -44,7 +44,7 @@ class Source:
         # A state dict does not say what its network takes; its data does.
         shape = self.input_shape or (load_data(self.data).input_shape if self.data and self.model else None)
         loaded = load(
-            self.path,
+            Path(self.path),
             model=self.model,
             model_args=self.model_args,
             input_shape=shape,
@@ -89,7 +89,7 @@ class Opened:
 
     def inputs(self, graph: Graph, samples: int | None = None) -> dict[str, tuple[Array, ...]]:
         """Inputs for verification by kind: "real" test inputs where there is data, and "random" ones, `[samples, *shape]`."""
-        kinds = {}
+        kinds: dict[str, tuple[Array, ...]] = {}
         if self.data is not None and len(graph.inputs) == 1:
             affordable = int(VERIFY_WORK // max(graph.multiply_adds, 1))
             count = samples or max(min(affordable, len(self.data.test)), RANDOM_SAMPLES)

@@ -21,9 +21,9 @@ except RuntimeError as error:
     if "torchvision::nms does not exist" not in str(error):
         raise
     # The library object must outlive the import: its schemas vanish with it.
-    _schemas = torch.library.Library("torchvision", "FRAGMENT")
-    _schemas.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _schemas.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _schemas = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    _schemas.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+    _schemas.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     import torchvision
 
 __all__ = ["torchvision"]
