@@ -35,7 +35,7 @@ def measure() -> None:
     loaded = edgeprune.load(SAMPLE)
     assert loaded.data_spec is not None
     data = edgeprune.load_data(loaded.data_spec)
-    for ratio in RATIOS:
+    for ratio in reversed(RATIOS):
         for seed in SEEDS:
             for aap in (True, False):
                 if (ratio, aap, seed) in done():
