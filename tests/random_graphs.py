@@ -297,7 +297,12 @@ class Builder:
         biases = [self.numbers(rows * units), self.numbers(rows * units)]
         for array in (*weights, *biases):
             array.reshape(rows, units, -1)[2, self.rng.random(units) < 0.5] = 0
-        return self.add(kind(*weights, *biases, bool(self.rng.random() < 0.5)), x)
+        weights[1][:, self.rng.random(units) < 0.4] = 0
+        made = self.add(kind(*weights, *biases, bool(self.rng.random() < 0.5)), x)
+        # What follows reads some units only; the others may still feed those.
+        reader = self.sparse(3, units)
+        reader[:, self.rng.random(units) < 0.5] = 0
+        return self.add(Linear(reader), made)
 
     def swap(self, x: str) -> str:
         """Channels and places change their roles and come back."""

@@ -79,11 +79,12 @@ WT, WTG = a(3, 5, 3, 2), a(4, 3, 2, 3)
 
 
 def recurrent_weights(gates: int) -> list[np.ndarray]:
-    """A layer of four units from three inputs; nothing enters the last unit, and the first reads no other."""
+    """A layer of four units from three inputs: nothing enters the last unit, one reads no other unit."""
     made = [a(gates * 4, 3), a(gates * 4, 4), a(gates * 4), a(gates * 4)]
     for array in made:
         array.reshape(gates, 4, -1)[2, 3] = 0
     made[1].reshape(gates, 4, 4)[:, 0, 1:] = 0
+    made[0].reshape(gates, 4, 3)[:, [0, 2, 3], 2] = 0
     return made
 
 
