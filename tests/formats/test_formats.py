@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from cases import CASES
 from closeness import assert_close
+from drawing import SUFFIXES
 
-from edgeprune.formats import FORMATS, load, module_of, write
+from edgeprune.formats import load, module_of, write
 from edgeprune.graph import Graph
 from edgeprune.ops import COMING, OPS, Embedding
-
-SUFFIXES = tuple(FORMATS)
 
 
 def inputs_of(graph: Graph, batch: int, name: str) -> list[np.ndarray]:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from closeness import assert_close, relative_error
+from drawing import SUFFIXES
 from random_graphs import build, inputs_for
 
-from edgeprune.formats import FORMATS, load, write
+from edgeprune.formats import load, write
 from edgeprune.graph import Graph
 from edgeprune.passes import shrink
 
@@ -35,7 +36,7 @@ def tolerance(graph: Graph, arrays: list[np.ndarray]) -> float:
     return max(TOLERANCE, 2 * shaken if shaken < 0.01 else 0)
 
 
-@pytest.mark.parametrize("suffix", tuple(FORMATS))
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("seed", range(100))
 @pytest.mark.parametrize("removal", [False, True], ids=["whole", "shrunk"])
 def test_a_random_graph_computes_the_same_in_the_runtime(seed: int, suffix: str, removal: bool, tmp_path: Path) -> None:
