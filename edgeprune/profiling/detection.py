@@ -20,7 +20,7 @@ def detected() -> tuple[dict[str, Any], dict[str, Any]]:
     features = cpu_features()
     cores = os.cpu_count() or 1
     hardware = {
-        "isa": {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}.get(platform.machine().lower(), platform.machine().lower()),
+        "isa": isa_of(platform.machine()),
         "features": sorted(features & {"avx2", "fma", "avx512f", "asimd", "asimddp", "neon"}),
         "ram_bytes": _ram(),
         "memory_gbs": round(copy_gbs(), 2),
@@ -28,8 +28,14 @@ def detected() -> tuple[dict[str, Any], dict[str, Any]]:
         "caches": caches(),
     }
     how = {"how": "detected", "origin": "this machine's operating system"}
-    sources = {name: how for name in ("cores", "caches", "ram_bytes")}
+    sources = dict.fromkeys(("cores", "caches", "ram_bytes"), how)
     return hardware, sources | {"memory_gbs": {"how": "measured", "origin": "copying 64 MiB on one thread"}}
+
+
+def isa_of(machine: str) -> str:
+    """What targets call the machine that `uname -m` names."""
+    name = machine.lower()
+    return {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7", "armv8l": "armv7"}.get(name, name)
 
 
 def _facts() -> dict[str, str]:
@@ -82,9 +88,10 @@ def caches() -> list[dict[str, int]]:
     found = []
     for index in sorted((CPU / "cpu0/cache").glob("index*")):
         try:
-            kind, level, size, shared = ((index / name).read_text().strip() for name in ("type", "level", "size", "shared_cpu_list"))
+            words = [(index / name).read_text().strip() for name in ("type", "level", "size", "shared_cpu_list")]
         except OSError:
             continue
+        kind, level, size, shared = words
         amount = re.fullmatch(r"(\d+)([KMG]?)", size)
         if kind != "Instruction" and amount:
             bytes_ = int(amount[1]) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[amount[2]]

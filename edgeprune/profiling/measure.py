@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EdgepruneError
-from .local import Child, interpreter
+from .local import Child, command_here
 from .records import from_plain
 from .result import Comparison, Device, Latency, Memory, Profile, Ratio
 from .runner import PATIENCE, RUNTIMES, WIDTH, median_interval
@@ -51,7 +51,7 @@ def profile(
     """
     model = _checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
     options = [*_options(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
-    with Child(model, options, interpreter(python), time.monotonic() + timeout) as child:
+    with Child(model, command_here(model, options, python), time.monotonic() + timeout) as child:
         child.finish()
         return _profile(model, child.answer(), seed)
 
@@ -91,7 +91,7 @@ def compare(
             children = []
             for model, each in zip(models, asked, strict=True):
                 options = [*_options(threads, warmup, each, seed), "--runs", str(each_runs), "--serve"]
-                child = stack.enter_context(Child(model, options, interpreter(python), deadline))
+                child = stack.enter_context(Child(model, command_here(model, options, python), deadline))
                 child.answer()  # loaded and warm before the next one starts
                 children.append(child)
             medians = _take_turns(children, each_runs, each_seconds)

@@ -1,6 +1,7 @@
 """Devices: a folder with a target.toml each, read and checked.
 
-The shipped ones lie in targets/ of a checkout and in edgeprune/targets of an installed package. A user's own folder works by path.
+The shipped ones lie in targets/ of a checkout and in edgeprune/targets of an installed package. A user's own folder works by
+its path.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def load_target(name: str | os.PathLike[str]) -> Target:
         return read(path if path.suffix == ".toml" else path / "target.toml")
     near = difflib.get_close_matches(text.lower(), names(), n=1, cutoff=0.5)
     guess = f"did you mean {near[0]}? " if near else ""
-    raise EdgepruneError(f"there is no target {text!r}; {guess}there are: {', '.join(names())}; or give a folder with a target.toml")
+    raise EdgepruneError(f"there is no target {text!r}; {guess}there are: {', '.join(names())}; or give your own folder")
 
 
 def read(path: Path) -> Target:

@@ -12,10 +12,25 @@ from edgeprune.profiling.targets import LIMITS, SHARES, folder, load_target, nam
 
 OWN = folder() / "raspberry-pi-5" / "target.toml"
 
-DEVICES = (
-    "host x86-64 x86-64-avx2 x86-64-avx512 raspberry-pi-4 raspberry-pi-5 pixel-8 pixel-9 galaxy-s24 iphone-15 iphone-16 "
-    "jetson-orin-nano h100 h200 cortex-m4 cortex-m7 wasm"
-).split()
+DEVICES = [
+    "host",
+    "x86-64",
+    "x86-64-avx2",
+    "x86-64-avx512",
+    "raspberry-pi-4",
+    "raspberry-pi-5",
+    "pixel-8",
+    "pixel-9",
+    "galaxy-s24",
+    "iphone-15",
+    "iphone-16",
+    "jetson-orin-nano",
+    "h100",
+    "h200",
+    "cortex-m4",
+    "cortex-m7",
+    "wasm",
+]
 
 
 @pytest.mark.parametrize("name", DEVICES)
