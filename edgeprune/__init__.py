@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .pipeline import compress, export
     from .profiling import profile
     from .pruning import prune
+    from .rebuilding import to_module
 
 # Public name -> where it lives. Resolved on first use: a machine without torch can write, verify and profile.
 _HOMES = {
@@ -42,13 +43,15 @@ _HOMES = {
     "read": "formats",
     "save_checkpoint": "checkpoint",
     "shrink": "passes",
+    "to_module": "rebuilding",
     "verify": "commands",
     "write": "formats",
 }
 
 __all__ = [
     "CheckFailed", "EdgepruneError", "Graph", "__version__", "capture", "compress", "export", "load", "load_data", "profile",
-    "prune", "read", "save_checkpoint", "shrink", "verify", "write",
+    "prune", "read", "save_checkpoint", "shrink", "to_module", "verify",
+    "write",
 ]  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class Op:
         for f in dataclasses.fields(self):
             a, b = getattr(self, f.name), getattr(other, f.name)
             if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-                if a is not b and not (a is not None and b is not None and np.array_equal(a, b)):
+                if a is not b and not (a is not None and b is not None and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")):
                     return False
             elif a != b:
                 return False

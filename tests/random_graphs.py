@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from edgeprune.graph import Graph, Node, Op, Value
 from edgeprune.ops import (
+    GRU,
+    LSTM,
     Activation,
     AdaptiveAvgPool,
+    AdaptiveMaxPool,
     Add,
     Affine,
     Attention,
@@ -20,7 +23,9 @@ from edgeprune.ops import (
     Concat,
     Constant,
     Conv,
+    ConvTranspose,
     Cut,
+    Embedding,
     Flatten,
     GroupNorm,
     Join,
@@ -31,12 +36,15 @@ from edgeprune.ops import (
     Mul,
     Normalize,
     Pad,
+    PadWith,
+    PReLU,
     Rearrange,
     Reduce,
     Roll,
     Select,
     Slice,
     Take,
+    Upsample,
 )
 
 KINDS = ("relu", "relu6", "sigmoid", "hard_swish", "leaky_relu", "tanh")
@@ -49,6 +57,8 @@ class Builder:
         self.rng, self.dtype = rng, dtype
         self.inputs: dict[str, Value] = {}
         self.nodes: list[Node] = []
+        # Sequences pass through many layers in a row: with more zeros little of them would stay alive.
+        self.mild = False
         self.values: dict[str, Value] = {}
 
     def input(self, value: Value) -> str:
@@ -77,6 +87,10 @@ class Builder:
     def sparse(self, *shape: int) -> np.ndarray:
         """Weights with zeros, dead rows and dead columns; sometimes all zero."""
         weight = self.numbers(*shape)
+        if self.mild:
+            weight[self.rng.random(shape[0]) < 0.25] = 0
+            weight[:, self.rng.random(shape[1]) < 0.1] = 0
+            return weight
         weight[self.rng.random(shape) < self.rng.choice([0.0, 0.5, 0.9])] = 0
         weight[self.rng.random(shape[0]) < 0.35] = 0
         weight[:, self.rng.random(shape[1]) < 0.25] = 0
@@ -200,6 +214,26 @@ class Builder:
         kind = int(self.rng.integers(4))
         return self.add((Mul(), Binary("max"), Binary("min"), Join(1, 0))[kind], x, y)
 
+    def transposed(self, x: str) -> str:
+        n = self.values[x].channels
+        groups = int(self.rng.choice([g for g in (1, 1, 2, n) if n % g == 0]))
+        weight = self.sparse(n, int(self.rng.integers(1, 4)), 2, 3)
+        out = weight.shape[1] * groups
+        return self.add(ConvTranspose(weight, self.bias(out), (2, 1), (0, 1), (1, 0), (1, 1), groups), x)
+
+    def resize(self, x: str) -> str:
+        kind = int(self.rng.integers(4))
+        if kind == 0:
+            return self.add(Upsample("linear", (1.5, 2.0)), x)
+        if kind == 1:
+            return self.add(Upsample("nearest", None, (3, 4)), x)
+        if kind == 2:
+            return self.add(PadWith("replicate", ((1, 0), (0, 2))), x)
+        return self.add(AdaptiveMaxPool((3, None)), x)
+
+    def prelu(self, x: str) -> str:
+        return self.add(PReLU(self.numbers(self.values[x].channels), self.values[x].axis), x)
+
     # -- sequences -------------------------------------------------------------------------------------------------
 
     def sequence(self, x: str) -> str:
@@ -255,6 +289,21 @@ class Builder:
             return self.add(Join(0, 1), stored, x)
         return self.add(Add(), x, stored)
 
+    def recurrent(self, x: str) -> str:
+        """An LSTM or GRU, some of whose units nothing enters."""
+        units, kind = int(self.rng.integers(1, 5)), LSTM if self.rng.random() < 0.5 else GRU
+        rows = 4 if kind is LSTM else 3
+        weights = [self.sparse(rows * units, self.values[x].channels), self.sparse(rows * units, units)]
+        biases = [self.numbers(rows * units), self.numbers(rows * units)]
+        for array in (*weights, *biases):
+            array.reshape(rows, units, -1)[2, self.rng.random(units) < 0.5] = 0
+        weights[1][:, self.rng.random(units) < 0.4] = 0
+        made = self.add(kind(*weights, *biases, bool(self.rng.random() < 0.5)), x)
+        # What follows reads some units only; the others may still feed those.
+        reader = self.sparse(3, units)
+        reader[:, self.rng.random(units) < 0.5] = 0
+        return self.add(Linear(reader), made)
+
     def swap(self, x: str) -> str:
         """Channels and places change their roles and come back."""
         y = self.add(Rearrange(((-1,), (-1,)), (1, 0), (1, 1), 1, 1), x)
@@ -279,7 +328,7 @@ def _map(b: Builder, rng: np.random.Generator, depth: int, coming: bool) -> str:
         b.conv, b.conv, b.conv, b.batch_norm, b.activation, b.pool, b.residual, b.residual, b.gate, b.branch, b.move, b.affine,
     ]  # fmt: skip
     if coming:
-        steps += [b.group_norm, b.pixels, b.two_values, b.layer_norm]
+        steps += [b.group_norm, b.pixels, b.two_values, b.layer_norm, b.transposed, b.resize, b.prelu]
     for _ in range(depth):
         x = steps[int(rng.integers(len(steps)))](x)
         if b.values[x].channels > 24:
@@ -287,15 +336,20 @@ def _map(b: Builder, rng: np.random.Generator, depth: int, coming: bool) -> str:
         if coming and b.values[x].positions > 150:
             x = b.add(Slice((0, 0), (None, None), (2, 2)), x)
     if coming and rng.random() < 0.2 and b.values[x].positions < 40:
+        b.mild = True
         return b.vector(b.residual_of(b.sequence(x), b.attention))
     return b.add(Flatten(), x) if rng.random() < 0.6 else b.add(Mean(), x)
 
 
 def _sequence(b: Builder, rng: np.random.Generator, depth: int) -> str:
+    b.mild = True
     if rng.random() < 0.5:
         x = b.sequence(b.conv(b.input(Value((2, 4, 3)))))
     else:
         x = b.input(Value((int(rng.integers(2, 6)), int(rng.integers(2, 6))), 1))
+        if rng.random() < 0.3:
+            table = b.sparse(4, int(rng.integers(2, 6)))
+            x = b.add(Embedding(table), b.add(Reduce("max", (0,)), b.add(Activation("floor"), b.add(Activation("sigmoid"), x))))
     x = b.linear(x, int(rng.integers(2, 7)))
     steps = [
         lambda x: b.residual_of(x, b.attention),
@@ -307,6 +361,8 @@ def _sequence(b: Builder, rng: np.random.Generator, depth: int) -> str:
         b.layer_norm,
         b.places,
         b.swap,
+        b.recurrent,
+        b.prelu,
         b.activation,
         b.affine,
         b.linear,

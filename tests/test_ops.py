@@ -14,9 +14,13 @@ from edgeprune.graph import Graph, Node, Op, Value
 from edgeprune.ops import (
     ACTIVATIONS,
     COMING,
+    COMING_ACTIVATIONS,
+    GRU,
+    LSTM,
     OPS,
     Activation,
     AdaptiveAvgPool,
+    AdaptiveMaxPool,
     Add,
     Affine,
     Attention,
@@ -26,7 +30,9 @@ from edgeprune.ops import (
     Concat,
     Constant,
     Conv,
+    ConvTranspose,
     Cut,
+    Embedding,
     Flatten,
     GroupNorm,
     Join,
@@ -37,6 +43,8 @@ from edgeprune.ops import (
     Mul,
     Normalize,
     Pad,
+    PadWith,
+    PReLU,
     Rearrange,
     Reduce,
     Roll,
@@ -44,6 +52,7 @@ from edgeprune.ops import (
     Slice,
     Softmax,
     Take,
+    Upsample,
 )
 
 rng = np.random.default_rng(0)
@@ -64,6 +73,29 @@ LINEAR, LB = a(6, 7), a(6)
 LN, LNB, GN = np.array([0.5, -2.0, 0.0, 1.5, 3.0]), a(5), np.array([0.5, -2.0, 0.0, 1.5, 3.0, -1.0])
 BIAS, BIAS4, GAIN, PAIRS = a(2, 4, 5), a(3, 2, 4, 5), a(2), np.array([True, False, True, True, True, False])
 CONST = np.array([[1.0, 2.0, 3.0, 0.0], [1.0, 2.5, 3.0, 0.0], [1.0, 2.0, 3.0, 0.0]])
+
+
+WT, WTG = a(3, 5, 3, 2), a(4, 3, 2, 3)
+
+
+def recurrent_weights(gates: int) -> list[np.ndarray]:
+    """A layer of four units from three inputs: nothing enters the last unit, one reads no other unit."""
+    made = [a(gates * 4, 3), a(gates * 4, 4), a(gates * 4), a(gates * 4)]
+    for array in made:
+        array.reshape(gates, 4, -1)[2, 3] = 0
+    made[1].reshape(gates, 4, 4)[:, 0, 1:] = 0
+    made[0].reshape(gates, 4, 3)[:, [0, 2, 3], 2] = 0
+    return made
+
+
+LSTM_WEIGHTS, GRU_WEIGHTS = recurrent_weights(4), recurrent_weights(3)
+
+
+def recurrent(kind: type[torch.nn.RNNBase], weights: list[np.ndarray], x: torch.Tensor) -> torch.Tensor:
+    layer = kind(3, 4, batch_first=True, dtype=x.dtype)
+    for parameter, array in zip(layer.parameters(), weights, strict=True):
+        parameter.data = t(array)
+    return layer(x)[0].detach()
 
 
 def heads_of(x: torch.Tensor, heads: int) -> torch.Tensor:
@@ -226,6 +258,38 @@ CASES: list[tuple[str, Op, list[tuple[int, ...]], Callable[..., torch.Tensor]]] 
     ),
     ("constant", Constant(CONST, 1), [(4,)], lambda x: t(CONST).expand(2, 3, 4)),
     ("join of places", Join(0, 1), [(3, 4), (2, 4)], lambda x, y: torch.cat([x, y], 1)),
+    ("prelu", PReLU(LN), [(5, 3)], lambda x: F.prelu(x, t(LN))),
+    (
+        "transposed conv",
+        ConvTranspose(WT, B5, (2, 1), (1, 0), (1, 0), (1, 2)),
+        [(3, 4, 5)],
+        lambda x: F.conv_transpose2d(x, t(WT), t(B5), (2, 1), (1, 0), (1, 0), 1, (1, 2)),
+    ),
+    (
+        "transposed conv, grouped",
+        ConvTranspose(WTG, B6, (2, 2), (0, 1), (0, 0), (1, 1), 2),
+        [(4, 4, 5)],
+        lambda x: F.conv_transpose2d(x, t(WTG), t(B6), 2, (0, 1), 0, 2),
+    ),
+    *(
+        (
+            f"upsampling, {mode}, align_corners={align}, {scale or size}",
+            Upsample("linear" if mode == "bilinear" else mode.replace("-", "_"), scale, size, bool(align)),
+            [(3, 4, 5)],
+            lambda x, mode=mode, align=align, scale=scale, size=size: F.interpolate(x, size, scale, mode, align),
+        )
+        for mode, align in (("nearest", None), ("nearest-exact", None), ("bilinear", False), ("bilinear", True))
+        for scale, size in (((2.0, 1.7), None), (None, (7, 3)))
+    ),
+    *(
+        (f"padding by {mode}", PadWith(mode, ((1, 0), (2, 3))), [(3, 4, 5)], lambda x, mode=mode: F.pad(x, (2, 3, 1, 0), mode))
+        for mode in ("reflect", "replicate", "circular")
+    ),
+    ("adaptive max pool", AdaptiveMaxPool((3, 1)), [(2, 7, 5)], lambda x: F.adaptive_max_pool2d(x, (3, 1))),
+    ("embedding", Embedding(np.abs(CONST)), [(4,)], lambda x: F.embedding(x.long() % 3, t(np.abs(CONST)))),
+    ("lstm", LSTM(*LSTM_WEIGHTS), [(5, 3)], lambda x: recurrent(torch.nn.LSTM, LSTM_WEIGHTS, x)),
+    ("lstm backwards", LSTM(*LSTM_WEIGHTS, True), [(5, 3)], lambda x: recurrent(torch.nn.LSTM, LSTM_WEIGHTS, x.flip(1)).flip(1)),
+    ("gru", GRU(*GRU_WEIGHTS), [(5, 3)], lambda x: recurrent(torch.nn.GRU, GRU_WEIGHTS, x)),
     ("join of channels", Join(1, 1), [(3, 4), (3, 2)], lambda x, y: torch.cat([x, y], 2)),
     ("cut", Cut(1, 1, None, 2), [(3, 6, 4)], lambda x: x[:, :, 1::2]),
     ("take", Take(np.array([2, 0, 2]), 1), [(3, 6, 4)], lambda x: x[:, :, [2, 0, 2]]),
@@ -246,13 +310,16 @@ IN_TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "elu": lambda x: F.elu(x, -0.5), "sigmoid": torch.sigmoid, "hard_sigmoid": F.hardsigmoid, "tanh": torch.tanh, "silu": F.silu,
     "hard_swish": F.hardswish, "mish": F.mish, "softplus": F.softplus, "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "abs": torch.abs, "neg": torch.neg, "exp": torch.exp,
-    "sqrt": lambda x: torch.sqrt(x),
+    "sqrt": lambda x: torch.sqrt(x), "reciprocal": torch.reciprocal, "pow": lambda x: x**-0.5, "log": torch.log, "erf": torch.erf,
+    "sin": torch.sin, "cos": torch.cos, "floor": torch.floor, "round": torch.round, "sign": torch.sign,
+    "threshold": lambda x: F.threshold(x, -0.5, 0.7), "softsign": F.softsign, "hard_shrink": lambda x: F.hardshrink(x, -0.5),
+    "soft_shrink": lambda x: F.softshrink(x, 0.5),
 }  # fmt: skip
 
 
 def values_of(op: Op, shapes: list[tuple[int, ...]]) -> list[Value]:
     """The inputs of a case, their channels where the op expects them."""
-    if isinstance(op, Linear | Attention):
+    if isinstance(op, Linear | Attention | LSTM | GRU):
         return [Value(s, len(s) - 1) for s in shapes]
     axis = getattr(op, "before", getattr(op, "channels", getattr(op, "axis", 0)))
     return [Value(s, 0 if isinstance(op, Constant) else axis) for s in shapes]
@@ -263,19 +330,22 @@ def test_an_op_means_what_it_means_in_torch(op: Op, shapes: list[tuple[int, ...]
     arrays = [a(2, *s) for s in shapes]
     if op == Binary("pow"):
         arrays = [np.abs(x) for x in arrays]
+    if isinstance(op, Embedding):
+        arrays = [np.floor(np.abs(x)) % 3 for x in arrays]
     result = op.run(*arrays)
     assert result.shape[1:] == op.value(*values_of(op, shapes)).shape
     assert_close(in_torch(*map(t, arrays)).numpy(), result, 1e-12)
 
 
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("kind", [*ACTIVATIONS, *COMING_ACTIVATIONS])
 def test_an_activation_means_what_it_means_in_torch(kind: str) -> None:
     x = np.linspace(-9, 9, 200).reshape(2, 100)
-    x = np.abs(x) if kind == "sqrt" else x
-    assert_close(IN_TORCH[kind](torch.from_numpy(x)).numpy(), Activation(kind, -0.5, 0.7).run(x), 1e-12)
+    x = np.abs(x) if kind in ("sqrt", "log", "pow") else x
+    a = 0.5 if kind == "soft_shrink" else -0.5
+    assert_close(IN_TORCH[kind](torch.from_numpy(x)).numpy(), Activation(kind, a, 0.7).run(x), 1e-12)
 
 
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("kind", [*ACTIVATIONS, *COMING_ACTIVATIONS])
 def test_an_activation_keeps_the_type_of_its_input(kind: str) -> None:
     assert Activation(kind, 0.1, 0.7).run(np.ones((1, 2), np.float32)).dtype == np.float32
 
@@ -294,10 +364,12 @@ def test_a_constant_channel_holds_that_constant_everywhere(op: Op, shapes: list[
     for draw in range(24):
         held = [np.where(local.random(v.channels) < 0.6, local.choice([0.0, 1.25, -0.5], v.channels), np.nan) for v in values]
         if draw % 4 == 0:
-            held = [np.full(v.channels, 1.25) for v in values]
+            held = [np.full(v.channels, 1.25 if draw % 8 else 0.0) for v in values]
         arrays = []
         for v, c in zip(values, held, strict=True):
             x = local.standard_normal((2, *v.shape))
+            if isinstance(op, Embedding):
+                x, c = np.floor(np.abs(x)) % 3, np.full_like(c, np.nan)
             line = c.reshape([-1 if i == v.axis + 1 else 1 for i in range(len(v.shape) + 1)])
             arrays.append(np.where(np.isnan(line), x, line))
         out = op.value(*values)
@@ -322,10 +394,13 @@ def test_what_an_output_does_not_need_does_not_change_it(op: Op, shapes: list[tu
     for _ in range(12):
         wanted, needed = draw_masks(op, values, local)
         arrays = [np.abs(local.standard_normal((2, *v.shape))) for v in values]
+        if isinstance(op, Embedding):
+            arrays = [np.floor(x) % 3 for x in arrays]
         others = [
             np.where(m.reshape([-1 if i == v.axis + 1 else 1 for i in range(x.ndim)]), x, x + 1)
             for x, v, m in zip(arrays, values, needed, strict=True)
         ]
+        others = [x % 3 for x in others] if isinstance(op, Embedding) else others
         axis = op.value(*values).axis + 1
         assert np.array_equal(np.compress(wanted, op.run(*arrays), axis), np.compress(wanted, op.run(*others), axis))
 
@@ -345,6 +420,8 @@ def test_an_op_that_kept_some_channels_makes_the_same_of_them(op: Op, shapes: li
             continue
         arrays = [np.abs(local.standard_normal((2, *v.shape))) for v in values]
         kept = op.keep(values, out, *live)
+        if isinstance(op, Embedding):
+            arrays = [np.floor(x) % 3 for x in arrays]
         small = [np.compress(m, x, v.axis + 1) for x, v, m in zip(arrays, values, live, strict=True) if m.any()]
         axis = op.value(*values).axis + 1
         result = kept.run(*small)

@@ -10,7 +10,8 @@ from closeness import assert_close
 from hypothesis import HealthCheck, given, settings
 from random_graphs import inputs_for, random_graphs
 
-from edgeprune.graph import Graph
+from edgeprune.graph import Graph, Node, Value
+from edgeprune.ops import Linear
 from edgeprune.passes import UNTIL_STABLE, fold_affine, live_channels, shrink
 from edgeprune.passes.check import check
 
@@ -61,3 +62,9 @@ def test_float32_graphs_stay_float32_and_close(graph: Graph) -> None:
     # A cancelling sum may leave few bits to either; the dense graph's own rounding is the measure then.
     own = np.abs(exact - graph.run(*inputs)).max() / max(np.abs(exact).max(), 1e-30)
     assert_close(exact, result.astype(np.float64), max(1e-5, 10 * own))
+
+
+def test_a_graph_whose_weights_overflowed_is_shrunk_in_finite_time() -> None:
+    weight = np.array([[np.nan, 1.0], [0.0, 2.0]])
+    graph = Graph({"input": Value((2,))}, ("output",), (Node("output", Linear(weight), ("input",)),))
+    assert shrink(graph) == graph

@@ -5,7 +5,10 @@ layout.py      where a value's elements lie in the tensor PyTorch sees: reshapes
 taking.py      from a layout to a value: the rearrangement that a reader needs
 scores.py      attention, however it is written
 views.py       reshapes and permutations
-layers.py      convolutions, linear, normalisation, activations, pooling
+layers.py      convolutions, linear, normalisation, embedding
+activations.py functions of one element, softmax
+pooling.py     pooling, sums over axes, upsampling
+recurrent.py   LSTM, GRU
 arithmetic.py  sums and products
 products.py    matrix products and attention
 moves.py       slices, padding, concatenation
@@ -23,7 +26,7 @@ from torch import nn
 
 from ..errors import Unsupported
 from ..graph import Graph, Value
-from . import arithmetic, layers, moves, products, views  # noqa: F401  (they fill the table)
+from . import activations, arithmetic, layers, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
 from .layout import BATCH
 from .walk import Walk
 

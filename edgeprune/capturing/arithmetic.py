@@ -9,9 +9,9 @@ import torch
 from torch import fx
 
 from ..graph import Array, Op
-from ..ops import Activation, Add, Affine, Binary, Constant, Mul, Select
+from ..ops import Activation, Add, Affine, Binary, Constant, Mul, Normalize, Select
 from . import scores as attention
-from .layout import Dims, Frame, Laid, per_axis, with_scale
+from .layout import Dims, Frame, Laid, dtype_of, per_axis, with_scale
 from .scores import Length, Scores
 from .taking import natural_channel, settled, without_stretch
 from .views import shape_of
@@ -27,9 +27,8 @@ def number(constant: Any) -> float | None:
 
 def numbers(node: fx.Node, constant: Any) -> Array:
     """A constant as an array of the type of what the node makes."""
-    dtype = np.dtype(str(node.meta["val"].dtype).removeprefix("torch."))
     array = constant.detach().cpu().numpy() if isinstance(constant, torch.Tensor) else np.asarray(constant)
-    return array.astype(dtype)
+    return array.astype(dtype_of(node))
 
 
 def both(walk: Walk, node: fx.Node, x: Laid, y: Laid, op: Op) -> Laid:
@@ -88,7 +87,7 @@ def with_constant(walk: Walk, node: fx.Node, x: Laid, constant: Any, kind: str) 
     x = settled(walk, node, x)
     value = walk.values[x.name]
     array = numbers(node, constant)
-    over = None
+    over = frame = None
     if x.shape == shape:
         over = per_axis(array, x.dims, range(len(value.shape)), value.shape)
     if over is None:
@@ -118,7 +117,8 @@ def with_constant(walk: Walk, node: fx.Node, x: Laid, constant: Any, kind: str) 
     made = walk.values[result]
     if made.shape == value.shape:
         return Laid(result, x.dims, node)
-    frame = Frame(tuple((1, True, None) if i == 0 else (1, False, i - 1) for i in range(len(x.dims))))
+    if frame is None:
+        frame = walk.take(node, x)[1]
     laid = frame.lay(result, made, node)
     if laid.shape != shape:
         raise walk.unsupported(node, f"a constant of shape {tuple(array.shape)} does not fit a value of shape {x.shape}")
@@ -166,9 +166,21 @@ def _add(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
 
 def with_constant_factor(walk: Walk, node: fx.Node, x: Laid, factor: float) -> Laid:
     value = walk.values[x.name]
-    scale = np.full(value.channels, factor, np.float32)
+    scale = np.full(value.channels, factor, dtype_of(node))
     x = settled(walk, node, x)
     return Laid(walk.emit(Affine(scale, np.zeros_like(scale), value.axis), [x.name], node), x.dims, node)
+
+
+def divided_by_length(walk: Walk, node: fx.Node, x: Laid, length: Length) -> Laid:
+    """x over its length: at once along all channels, remembered until attention reads it within a head."""
+    dim = length.dim % len(x.dims)
+    value = walk.values[x.name]
+    if natural_channel(walk, x) == dim:
+        x = settled(walk, node, x)
+        return Laid(walk.emit(Normalize(value.axis, length.floor), [x.name], node), x.dims, node)
+    if dim != len(x.dims) - 1:
+        raise walk.unsupported(node, "it divides by a length over something else than all channels")
+    return Laid(x.name, x.dims, node, 1.0, length.floor)
 
 
 @lower("mul", "div", "multiply", "divide", "true_divide")
@@ -178,7 +190,7 @@ def _mul(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
     if a.get("rounding_mode"):
         raise walk.unsupported(node, "it rounds")
     if isinstance(x, Laid) and isinstance(y, Length) and divides and x == y.of:
-        return Laid(x.name, x.dims, node, 1.0, y.floor)
+        return divided_by_length(walk, node, x, y)
     if isinstance(x, Scores) or isinstance(y, Scores):
         if not isinstance(x, Scores):
             x, y = y, x

@@ -1,4 +1,4 @@
-"""ATen layers: convolutions, linear, normalisation, activations, pooling."""
+"""ATen layers with weights: convolutions, linear, normalisation, embedding."""
 
 from __future__ import annotations
 
@@ -7,26 +7,10 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from ..graph import Op, Shape
-from ..ops import (
-    Activation,
-    AdaptiveAvgPool,
-    AvgPool,
-    BatchNorm,
-    Conv,
-    GroupNorm,
-    LayerNorm,
-    Linear,
-    MaxPool,
-    Mean,
-    Reduce,
-    Softmax,
-)
-from ..ops.conv import Pads
-from .layout import BATCH_DIM, Laid
-from .scores import Length, Scores, normalised
-from .taking import natural_channel
-from .walk import Walk, base_name, lower
+from ..graph import Op
+from ..ops import BatchNorm, Conv, ConvTranspose, Embedding, GroupNorm, LayerNorm, Linear
+from .layout import Laid
+from .walk import Walk, lower
 
 
 def spread(setting: Any, axes: int) -> tuple[int, ...]:
@@ -53,6 +37,16 @@ def _conv(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     else:
         padding = tuple((p, p) for p in spread(a["padding"], axes))
     op = Conv(weight, walk.array(a["bias"]), spread(a["stride"], axes), padding, dilation, a["groups"])
+    return layer(walk, node, a["input"], op)
+
+
+@lower("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _conv_transpose(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    weight = walk.weight(node, a["weight"])
+    stride, padding, extra, dilation = (
+        spread(a[setting], weight.ndim - 2) for setting in ("stride", "padding", "output_padding", "dilation")
+    )
+    op = ConvTranspose(weight, walk.array(a["bias"]), stride, padding, extra, dilation, a["groups"])
     return layer(walk, node, a["input"], op)
 
 
@@ -109,123 +103,9 @@ def _group_norm(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     return walk.lay(walk.emit(GroupNorm(weight, bias, a.get("num_groups", channels), a["eps"]), [x], node), node)
 
 
-# ATen activations without settings, by the graph's name.
-PLAIN = {
-    "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "hardsigmoid": "hard_sigmoid", "tanh": "tanh", "silu": "silu",
-    "hardswish": "hard_swish", "mish": "mish", "abs": "abs", "neg": "neg", "exp": "exp", "sqrt": "sqrt",
-}  # fmt: skip
-
-
-@lower(*PLAIN)
-def _plain(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    name = str(node.target._schema.name).split("::")[-1].rstrip("_")  # type: ignore[union-attr]
-    return walk.pointwise(node, next(iter(a.values())), Activation(PLAIN[name]))
-
-
-@lower("hardtanh", "clamp", "clamp_min", "clamp_max")
-def _clip(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    low = a.get("min_val", a.get("min"))
-    high = a.get("max_val", a.get("max"))
-    low, high = (-np.inf if low is None else float(low)), (np.inf if high is None else float(high))
-    if isinstance(a["self"], Length) and high == np.inf:
-        return Length(a["self"].of, low)
-    if (low, high) == (0.0, 6.0):
-        op = Activation("relu6")
-    elif (low, high) == (0.0, np.inf):
-        op = Activation("relu")
-    else:
-        op = Activation("clip", low, high)
-    return walk.pointwise(node, a["self"], op)
-
-
-@lower("leaky_relu")
-def _leaky(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    return walk.pointwise(node, a["self"], Activation("leaky_relu", float(a["negative_slope"])))
-
-
-@lower("elu")
-def _elu(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    if a["scale"] != 1 or a["input_scale"] != 1:
-        raise walk.unsupported(node, f"scale={a['scale']}, input_scale={a['input_scale']} are not 1")
-    return walk.pointwise(node, a["self"], Activation("elu", float(a["alpha"])))
-
-
-@lower("gelu")
-def _gelu(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    return walk.pointwise(node, a["self"], Activation("gelu_tanh" if a["approximate"] == "tanh" else "gelu"))
-
-
-@lower("softplus")
-def _softplus(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    if a["beta"] != 1:
-        raise walk.unsupported(node, f"beta={a['beta']} is not 1")
-    return walk.pointwise(node, a["self"], Activation("softplus"))
-
-
-@lower("softmax", "log_softmax", "_softmax", "_log_softmax")
-def _softmax(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    if isinstance(a["self"], Scores):
-        if "log" in str(node.target):
-            raise walk.unsupported(node, "the logarithm of attention weights")
-        return normalised(walk, node, a["self"], a["dim"])
-    name, frame = walk.take(node, a["self"])
-    _, has_batch, axis = frame.dims[a["dim"] % len(frame.dims)]
-    if has_batch or axis is None:
-        raise walk.unsupported(node, "it runs over the batch")
-    made = walk.emit(Softmax(axis, log="log" in str(node.target)), [name], node)
-    return frame.lay(made, walk.values[made], node)
-
-
-def _window(walk: Walk, node: fx.Node, a: dict[str, Any]) -> tuple[int, Shape, Shape, Pads]:
-    """(spatial axes, kernel, stride, padding) of a pooling call."""
-    axes = len(walk.laid(node, a["self"]).dims) - 2
-    kernel = spread(a["kernel_size"], axes)
-    stride = spread(a["stride"], axes) if a["stride"] else kernel
-    return axes, kernel, stride, tuple((p, p) for p in spread(a["padding"], axes))
-
-
-@lower("max_pool1d", "max_pool2d", "max_pool3d")
-def _max_pool(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    axes, kernel, stride, padding = _window(walk, node, a)
-    return layer(walk, node, a["self"], MaxPool(kernel, stride, padding, spread(a["dilation"], axes), a["ceil_mode"]))
-
-
-@lower("avg_pool1d", "avg_pool2d", "avg_pool3d")
-def _avg_pool(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    if a.get("divisor_override"):
-        raise walk.unsupported(node, "divisor_override is set")
-    axes, kernel, stride, padding = _window(walk, node, a)
-    return layer(walk, node, a["self"], AvgPool(kernel, stride, padding, (1,) * axes, a["ceil_mode"], a["count_include_pad"]))
-
-
-@lower("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
-def _adaptive(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    axes = len(walk.laid(node, a["self"]).dims) - 2
-    return layer(walk, node, a["self"], AdaptiveAvgPool(spread(a["output_size"], axes)))
-
-
-@lower("mean", "sum", "amax", "amin")
-def _reduce(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    kind = {"amax": "max", "amin": "min"}.get(base := base_name(node), base)
-    x = walk.laid(node, a["self"])
-    rank = len(x.dims)
-    dims = sorted(d % rank for d in (a.get("dim") or range(rank)))
-    natural = natural_channel(walk, x)
-    if kind == "mean" and natural == 1 and dims == list(range(2, rank)) and rank > 2 and x.dims[0] == BATCH_DIM:
-        return layer(walk, node, x, AdaptiveAvgPool((1,) * (rank - 2)) if a.get("keepdim") else Mean())
-    if natural is None or natural in dims:
-        left = [d for d in range(rank) if d not in dims and x.dims[d] != BATCH_DIM]
-        if not left:
-            # A sum over everything leaves one number: it becomes a channel of its own.
-            x = Laid(x.name, (*x.dims, ()), x.maker)
-            left = [rank]
-        natural = left[-1]
-    name, frame = walk.take(node, x, natural)
-    axes = [frame.dims[d] for d in dims]
-    if any(has_batch for _, has_batch, _ in axes):
-        raise walk.unsupported(node, "it sums up the batch")
-    places = tuple(axis for _, _, axis in axes if axis is not None)
-    made = walk.emit(Reduce(kind, places, True), [name], node)
-    laid = frame.lay(made, walk.values[made], node)
-    kept = [d for i, d in enumerate(laid.dims) if i < rank and (a.get("keepdim") or i not in dims)]
-    return Laid(made, tuple(kept), node)
+@lower("embedding")
+def _embedding(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    name, frame = walk.take(node, a["indices"])
+    if not frame.batch_first:
+        raise walk.unsupported(node, "the batch is not its first axis")
+    return walk.lay(walk.emit(Embedding(walk.weight(node, a["weight"])), [name], node), node)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import fx
@@ -53,6 +53,13 @@ class Laid:
     @property
     def plain(self) -> bool:
         return self.scale == 1.0 and self.unit is None
+
+
+def dtype_of(node: fx.Node) -> np.dtype[Any]:
+    """The type of what the node makes, for constants that it brings in; float32 for what has none."""
+    made = node.meta.get("val")
+    kind = str(getattr(made, "dtype", "torch.float32")).removeprefix("torch.")
+    return np.dtype(kind if kind.startswith("float") else "float32")
 
 
 def size(atoms: Sequence[Atom]) -> int:

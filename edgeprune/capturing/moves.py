@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import fx
 
-from ..graph import Value
-from ..ops import Concat, Constant, Cut, Join, Pad, Roll, Select, Slice, Take
+from ..graph import Op, Value
+from ..ops import Concat, Constant, Cut, Join, Pad, PadWith, Roll, Select, Slice, Take
+from ..ops.conv import Pads
 from .arithmetic import numbers
 from .layout import BATCH_AXIS, Laid, narrowed
 from .taking import natural_channel, settled
-from .walk import Walk, lower
+from .walk import Walk, base_name, lower
 
 
 def picked(walk: Walk, node: fx.Node, laid: Laid, dim: int, index: range) -> Laid:
@@ -120,6 +121,22 @@ def _flip(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     x = walk.laid(node, a["self"])
     for dim in a["dims"]:
         x = gathered(walk, node, x, dim, torch.arange(x.shape[dim] - 1, -1, -1))
+    return x
+
+
+@lower("repeat", "tile", "repeat_interleave")
+def _repeat(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    x = walk.laid(node, a["self"])
+    if base_name(node) == "repeat_interleave":
+        if not isinstance(a["repeats"], int) or a["dim"] is None:
+            raise walk.unsupported(node, "it repeats elements by different numbers")
+        return gathered(walk, node, x, a["dim"], torch.arange(x.shape[a["dim"]]).repeat_interleave(a["repeats"]))
+    times = list(a["repeats"] if "repeats" in a else a["dims"])
+    x = replace(x, dims=((),) * (len(times) - len(x.dims)) + x.dims)
+    times = [1] * (len(x.dims) - len(times)) + times
+    for dim, count in enumerate(times):
+        if count > 1:
+            x = gathered(walk, node, x, dim, torch.arange(x.shape[dim]).repeat(count))
     return x
 
 
@@ -244,10 +261,24 @@ def _pad(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     return replace(laid, dims=tuple(laid.dims[d] for d in back))
 
 
-def padding(walk: Walk, node: fx.Node, mode: str, amount: Any, fill: float) -> Any:
-    if mode != "constant":
-        raise walk.unsupported(node, f"pad mode {mode!r}")
-    return Pad(amount, fill)
+def padding(walk: Walk, node: fx.Node, mode: str, amount: Pads, fill: float) -> Op:
+    """The op that pads the spatial axes."""
+    if mode == "constant":
+        return Pad(amount, fill)
+    if mode not in ("reflect", "replicate", "circular"):
+        raise walk.unsupported(node, f"pad mode {mode!r}; use constant, reflect, replicate or circular")
+    return PadWith(mode, amount)
+
+
+PAD_MODES = {"reflection": "reflect", "replication": "replicate", "_pad_circular": "circular"}
+
+
+@lower("reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d", "replication_pad3d",
+       "_pad_circular")  # fmt: skip
+def _pad_with(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    name = base_name(node)
+    mode = next(mode for start, mode in PAD_MODES.items() if name.startswith(start))
+    return _pad(walk, node, {"self": a["self"], "pad": a.get("padding", a.get("pad")), "mode": mode})
 
 
 @lower("roll")

@@ -109,6 +109,6 @@ def _length(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Length:
     x = walk.laid(node, a["self"])
     order, dims = a.get("ord", a.get("p")), a.get("dim")
     dims = [dims] if isinstance(dims, int) else dims
-    if order not in (None, 2, 2.0) or dims is None or [d % len(x.dims) for d in dims] != [len(x.dims) - 1] or not a["keepdim"]:
-        raise walk.unsupported(node, "a length that is not the Euclidean one over the last axis, kept as an axis")
-    return Length(x)
+    if order not in (None, 2, 2.0) or dims is None or len(dims) != 1 or not a["keepdim"]:
+        raise walk.unsupported(node, "a length that is not the Euclidean one over one axis, kept as an axis")
+    return Length(x, dims[0])

@@ -25,9 +25,10 @@ NEVER = -1e30
 
 @dataclass(frozen=True)
 class Length:
-    """The length of a vector along its last dim, at least `floor`."""
+    """The length of a vector along one dim, at least `floor`."""
 
     of: Laid
+    dim: int = -1
     floor: float = 0.0
 
 

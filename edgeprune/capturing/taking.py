@@ -8,7 +8,21 @@ import numpy as np
 from torch import fx
 
 from ..ops import Affine, Flatten, Normalize, Rearrange, Select
-from .layout import BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Frame, Laid, atoms_by_axis, canonical, channel_dim, joined, size
+from .layout import (
+    BATCH_AXIS,
+    STRETCHED,
+    Atom,
+    Dim,
+    Dims,
+    Frame,
+    Laid,
+    atoms_by_axis,
+    canonical,
+    channel_dim,
+    dtype_of,
+    joined,
+    size,
+)
 
 if TYPE_CHECKING:
     from .walk import Walk
@@ -27,7 +41,7 @@ def settled(walk: Walk, node: fx.Node, laid: Laid) -> Laid:
     at = laid.maker or node
     if laid.scale != 1.0:
         value = walk.values[laid.name]
-        scale = np.full(value.channels, laid.scale, np.float32)
+        scale = np.full(value.channels, laid.scale, dtype_of(at))
         ref = walk.emit(Affine(scale, np.zeros_like(scale), value.axis), [laid.name], at)
         laid = Laid(ref, laid.dims, laid.maker, 1.0, laid.unit)
     if laid.unit is not None:
@@ -76,7 +90,7 @@ def _take(walk: Walk, node: fx.Node, laid: Laid, channel: int) -> tuple[str, Fra
             axes.append(rest)
     axis = frame[channel][2]
     if axis is None:
-        raise walk.unsupported(node, f"its channels would be the batch (dim {channel})")
+        raise walk.unsupported(node, "nothing but the batch is left of it; keep an axis of size 1 (keepdim=True)")
     return _arrange(walk, laid.name, [joined(a) for a in axes], axis, at), Frame(tuple(frame))
 
 

@@ -10,7 +10,7 @@ from torch import fx
 
 from .layout import STRETCHED, Atom, Dims, Laid, reshaped
 from .scores import Length, Scores
-from .walk import Walk, lower
+from .walk import Walk, base_name, lower
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
@@ -74,6 +74,31 @@ def _movedim(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
     rest = iter(i for i in range(rank) if i not in order)
     full = [next(rest) if i is None else i for i in order]
     return viewed(walk, node, a["self"], lambda dims: tuple(dims[i] for i in full), "")
+
+
+@lower("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
+def _shuffle(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
+    """Reshapes and a permutation under one name."""
+    x = walk.laid(node, a["self"])
+    *lead, c, h, w = x.shape
+    before = len(lead)
+    name = base_name(node)
+    if name == "channel_shuffle":
+        parts, order = [*lead, a["groups"], c // a["groups"], h, w], [1, 0, 2, 3]
+    elif name == "pixel_shuffle":
+        r = a["upscale_factor"]
+        parts, order = [*lead, c // r**2, r, r, h, w], [0, 3, 1, 4, 2]
+    else:
+        r = a["downscale_factor"]
+        parts, order = [*lead, c, h // r, r, w // r, r], [0, 2, 4, 1, 3]
+    full = [*range(before), *(before + i for i in order)]
+
+    def change(dims: Dims) -> Dims | None:
+        split = reshaped(dims, tuple(parts))
+        return None if split is None else reshaped(tuple(split[i] for i in full), shape_of(node))
+
+    laid: Laid = viewed(walk, node, x, change, f"a shuffle of {x.shape}")
+    return laid
 
 
 @lower("expand", "expand_as", "broadcast_to")

@@ -151,6 +151,7 @@ class Walk:
     def run(self) -> Graph:
         states = self._states()
         placeholders = iter(self.inputs)
+        wanted = self._wanted()
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
                 self.made[node] = states[node.name] if node.name in states else self.lay(next(placeholders))
@@ -158,9 +159,17 @@ class Walk:
                 self.made[node] = getattr(self.program.graph_module, str(node.target))
             elif node.op == "output":
                 return self._finish(node)
-            else:
+            elif node in wanted:
                 self.made[node] = self._call(node)
         raise AssertionError("an exported program ends in an output")
+
+    def _wanted(self) -> set[fx.Node]:
+        """The nodes that an output depends on, and those that overwrite something."""
+        found: set[fx.Node] = set()
+        for node in reversed(self.program.graph.nodes):
+            if node.op == "output" or node in found or (node.op == "call_function" and base_name(node).endswith("_")):
+                found.update([node, *node.all_input_nodes])
+        return found
 
     def _states(self) -> dict[str, torch.Tensor]:
         signature, program = self.program.graph_signature, self.program

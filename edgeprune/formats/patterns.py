@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array
-from ..ops import AvgPool
+from ..graph import Array, Shape
+from ..ops import Attention, AvgPool, LayerNorm
 from ..ops.conv import Pads
 from ..ops.pool import adaptive_windows
 
@@ -115,3 +115,65 @@ def adaptive_plan(size: int, places: int | None) -> tuple[str, int, list[tuple[i
     if all(b - a == 1 for a, b in windows):
         return "pick", 1, windows
     return "windows", 0, windows
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and variance of a layer norm, written as sums over the channels that are there.
+
+    mean = sum(x * share) + mean_shift;  variance + eps = sum((x - mean)^2 * share) + floor + pull * (centre - mean)^2
+    """
+
+    share: Array | None  # what each channel counts for, [channels]; None where a plain mean says it
+    mean_shift: float
+    floor: float
+    pull: float
+    centre: float
+
+
+def statistics_of(op: LayerNorm) -> Statistics:
+    if not op.absent and op.counted is None:
+        return Statistics(None, 0.0, op.eps, 0.0, 0.0)
+    counted = np.ones(len(op.weight), bool) if op.counted is None else op.counted
+    count = int(counted.sum()) + op.absent
+    shift = op.absent * op.absent_mean / count
+    floor = op.absent_spread / count + op.eps
+    return Statistics((counted / count).astype(np.float32), shift, floor, op.absent / count, op.absent_mean)
+
+
+def score_factors(op: Attention, channels: int) -> Array | None:
+    """What to multiply the channels of q with so that q k' is the scores, the bias apart; None for nothing.
+
+    Of a cosine attention: once q is divided by its length.
+    """
+    factors = np.full(channels, op.scale)
+    if op.gain is not None:
+        factors = factors * np.repeat(op.gain.astype(np.float64), channels // op.heads)
+    if op.pairs is not None and op.cosine is None:
+        factors = factors * op.pairs
+    return None if (factors == 1).all() else factors.astype(np.float32)
+
+
+def score_bias(op: Attention, lead: Shape, queries: int, keys: int) -> Array | None:
+    """The bias of an attention, [sequences or 1, heads or 1, queries, keys]; `lead`: the axes before the places."""
+    if op.bias is None:
+        return None
+    bias = op.bias.reshape((1,) * (len(lead) + 3 - op.bias.ndim) + op.bias.shape)
+    before = lead if any(n > 1 for n in bias.shape[:-3]) else (1,) * len(lead)
+    bias = np.broadcast_to(bias, (*before, bias.shape[-3], queries, keys))
+    return np.ascontiguousarray(bias.reshape(-1, *bias.shape[-3:]))
+
+
+def moved_groups(sizes: Sequence[int], before: Sequence[int], after: Sequence[int]) -> tuple[list[int], list[int]]:
+    """A permutation of factors, as one of fewer and larger factors: (their sizes before, the permutation).
+
+    `sizes` of all factors, which lie in the order `before` and shall lie in the order `after`. The batch, which stays in front,
+    is part of the first group; its size is what one example takes of it. Factors that stay side by side make one group.
+    """
+    before = [-1, *(f for f in before if sizes[f] != 1)]
+    after = [-1, *(f for f in after if sizes[f] != 1)]
+    starts = [i for i, f in enumerate(after) if i == 0 or before.index(f) != before.index(after[i - 1]) + 1]
+    groups = [after[a:b] for a, b in zip(starts, [*starts[1:], len(after)], strict=True)]
+    placed = sorted(groups, key=lambda group: before.index(group[0]))
+    each = [int(np.prod([1 if f == -1 else sizes[f] for f in group], dtype=np.int64)) for group in placed]
+    return each, [placed.index(group) for group in groups]

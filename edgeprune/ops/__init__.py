@@ -2,6 +2,9 @@
 
 linear.py       fully connected
 conv.py         convolution, grouped, depthwise
+conv_transpose.py  transposed convolution
+resize.py       upsampling, padding by what the map holds
+recurrent.py    LSTM, GRU, embedding
 elementwise.py  activations, per-channel affine maps
 binary.py       sums and products
 norm.py         batch norm
@@ -19,29 +22,35 @@ from __future__ import annotations
 from .attention import Attention
 from .binary import BINARY, Add, Binary, Mul
 from .conv import Conv
-from .elementwise import ACTIVATIONS, Activation, Affine
+from .conv_transpose import ConvTranspose
+from .elementwise import ACTIVATIONS, COMING_ACTIVATIONS, Activation, Affine, PReLU
 from .layer_norm import GroupNorm, LayerNorm, Normalize
 from .linear import Linear
 from .norm import BatchNorm
-from .pool import AdaptiveAvgPool, AvgPool, MaxPool, Mean
+from .pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool, Mean
 from .positions import REDUCTIONS, Constant, Cut, Join, Reduce, Roll, Take
 from .rearrange import Rearrange
+from .recurrent import GRU, LSTM, Embedding
+from .resize import PadWith, Upsample
 from .shape import Concat, Flatten, Pad, Select, Slice
 from .softmax import Softmax
 
 # Every op there is, in the order the formats list them. Tests read it to say which format lacks what.
 OPS = (
     Linear, Conv, BatchNorm, Affine, Activation, Add, Mul, MaxPool, AvgPool, AdaptiveAvgPool, Mean,
-    Flatten, Concat, Select, Slice, Pad, Softmax,
+    Flatten, Concat, Select, Slice, Pad, Softmax, LayerNorm, GroupNorm, Normalize, Attention, Binary, Rearrange, Constant, Join,
+    Cut, Take, Roll, Reduce,
 )  # fmt: skip
 
 # Ops that capture and the passes know and no format writes yet: they join OPS when every format has a word for them.
 COMING = (
-    LayerNorm, GroupNorm, Normalize, Attention, Binary, Rearrange, Constant, Join, Cut, Take, Roll, Reduce,
+    PReLU, ConvTranspose, Upsample, PadWith, AdaptiveMaxPool, LSTM, GRU, Embedding,
 )  # fmt: skip
 
 __all__ = [
-    "ACTIVATIONS", "BINARY", "COMING", "OPS", "REDUCTIONS", "Activation", "AdaptiveAvgPool", "Add", "Affine", "Attention",
-    "AvgPool", "BatchNorm", "Binary", "Concat", "Constant", "Conv", "Cut", "Flatten", "GroupNorm", "Join", "LayerNorm",
-    "Linear", "MaxPool", "Mean", "Mul", "Normalize", "Pad", "Rearrange", "Reduce", "Roll", "Select", "Slice", "Softmax", "Take",
+    "ACTIVATIONS", "BINARY", "COMING", "COMING_ACTIVATIONS", "GRU", "LSTM", "OPS", "REDUCTIONS", "Activation",
+    "AdaptiveAvgPool", "AdaptiveMaxPool", "Add", "Affine", "Attention", "AvgPool", "BatchNorm", "Binary", "Concat", "Constant",
+    "Conv", "ConvTranspose", "Cut", "Embedding", "Flatten", "GroupNorm", "Join", "LayerNorm", "Linear", "MaxPool", "Mean",
+    "Mul", "Normalize", "PReLU", "Pad", "PadWith", "Rearrange", "Reduce", "Roll", "Select", "Slice", "Softmax", "Take",
+    "Upsample",
 ]  # fmt: skip

@@ -78,7 +78,7 @@ _ERF_LARGE = (
 )  # fmt: skip
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
     # exp of a negative number only: no overflow at either end.
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
@@ -95,10 +95,10 @@ ACTIVATIONS: dict[str, Callable[[Array, float, float], Array]] = {
     "clip": lambda x, a, b: np.clip(x, a, b),
     "leaky_relu": lambda x, a, b: np.where(x >= 0, x, a * x),
     "elu": lambda x, a, b: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0))),
-    "sigmoid": lambda x, a, b: _sigmoid(x),
+    "sigmoid": lambda x, a, b: sigmoid(x),
     "hard_sigmoid": lambda x, a, b: np.clip(x / 6 + 0.5, 0, 1),
     "tanh": lambda x, a, b: np.tanh(x),
-    "silu": lambda x, a, b: x * _sigmoid(x),
+    "silu": lambda x, a, b: x * sigmoid(x),
     "hard_swish": lambda x, a, b: x * np.clip(x / 6 + 0.5, 0, 1),
     "mish": lambda x, a, b: x * np.tanh(_softplus(x)),
     "softplus": lambda x, a, b: _softplus(x),
@@ -109,6 +109,29 @@ ACTIVATIONS: dict[str, Callable[[Array, float, float], Array]] = {
     "exp": lambda x, a, b: np.exp(x),
     "sqrt": lambda x, a, b: np.sqrt(x),
 }
+
+
+# Those that no format writes yet.
+COMING_ACTIVATIONS: dict[str, Callable[[Array, float, float], Array]] = {
+    "reciprocal": lambda x, a, b: 1 / x,
+    "pow": lambda x, a, b: x**a,
+    "log": lambda x, a, b: np.log(x),
+    "erf": lambda x, a, b: _erf(x),
+    "sin": lambda x, a, b: np.sin(x),
+    "cos": lambda x, a, b: np.cos(x),
+    "floor": lambda x, a, b: np.floor(x),
+    "round": lambda x, a, b: np.round(x),
+    "sign": lambda x, a, b: np.sign(x),
+    "threshold": lambda x, a, b: np.where(x > a, x, b),
+    "softsign": lambda x, a, b: x / (1 + np.abs(x)),
+    "hard_shrink": lambda x, a, b: np.where(np.abs(x) > a, x, 0),
+    "soft_shrink": lambda x, a, b: np.sign(x) * np.maximum(np.abs(x) - a, 0),
+}
+
+
+def function_of(kind: str) -> Callable[[Array, float, float], Array]:
+    """What an activation of this name does to an array. Raises KeyError for a name nobody knows."""
+    return ACTIVATIONS[kind] if kind in ACTIVATIONS else COMING_ACTIVATIONS[kind]
 
 
 class Channelwise(Op):
@@ -129,7 +152,7 @@ class Channelwise(Op):
 
 @dataclass(frozen=True, eq=False)
 class Activation(Channelwise):
-    """A function of one element, by its name in ACTIVATIONS."""
+    """A function of one element, by its name in ACTIVATIONS or COMING_ACTIVATIONS."""
 
     kind: str
     a: float = 0.0
@@ -140,15 +163,41 @@ class Activation(Channelwise):
 
     def run(self, *arrays: Array) -> Array:
         (x,) = arrays
-        return ACTIVATIONS[self.kind](x, self.a, self.b).astype(x.dtype)
+        return function_of(self.kind)(x, self.a, self.b).astype(x.dtype)
 
     def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
         (c,) = constants
         known = ~np.isnan(c)
         result = np.full(c.shape, np.nan)
         if known.any():
-            result[known] = ACTIVATIONS[self.kind](c[known], self.a, self.b)
-        return result
+            with np.errstate(all="ignore"):
+                result[known] = function_of(self.kind)(c[known], self.a, self.b)
+        # What is infinite is no constant that a layer could fold.
+        return np.where(np.isfinite(result), result, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class PReLU(Channelwise):
+    """`x` where it is positive, `x * weight` elsewhere, one weight a channel; the channels lie on `axis`."""
+
+    weight: Array
+    axis: int = 0
+
+    def value(self, *ins: Value) -> Value:
+        if ins[0].channels != len(self.weight) or ins[0].axis != self.axis:
+            raise ValueError(f"expected {len(self.weight)} channels on axis {self.axis}")
+        return ins[0]
+
+    def run(self, *arrays: Array) -> Array:
+        (x,) = arrays
+        return np.where(x >= 0, x, x * per_channel(self.weight, x.ndim, self.axis + 1))
+
+    def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
+        (c,) = constants
+        return np.where(c >= 0, c, c * self.weight)
+
+    def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
+        return replace(self, weight=self.weight[out])
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,6 +127,20 @@ class AdaptiveAvgPool(Channelwise):
 
 
 @dataclass(frozen=True, eq=False)
+class AdaptiveMaxPool(AdaptiveAvgPool):
+    """Largest elements over windows that divide the input into `places` per spatial axis; None keeps an axis."""
+
+    def run(self, *arrays: Array) -> Array:
+        (x,) = arrays
+        for axis, (n, places) in enumerate(zip(x.shape[2:], self._out(x.shape[2:]), strict=True), start=2):
+            if places == n:
+                continue
+            best = [x.take(range(a, b), axis).max(axis, keepdims=True) for a, b in adaptive_windows(n, places)]
+            x = np.concatenate(best, axis)
+        return x
+
+
+@dataclass(frozen=True, eq=False)
 class Mean(Channelwise):
     """The mean over all axes but the channels', which alone remain."""
 

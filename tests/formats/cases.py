@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from cases_sequences import sequences
 from cases_spatial import moves, pools
 from drawing import Draw, chain, pads
 
@@ -185,4 +186,4 @@ def _networks() -> dict[str, Graph]:
     return cases
 
 
-CASES = {**_layers(), **_activations(), **_binary(), **pools(), **moves(), **_networks()}
+CASES = {**_layers(), **_activations(), **_binary(), **pools(), **moves(), **sequences(), **_networks()}

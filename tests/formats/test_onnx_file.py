@@ -89,3 +89,20 @@ def test_a_name_of_the_graph_is_never_taken_for_a_constant(tmp_path: Path) -> No
     write(graph, tmp_path / "m.onnx")
     x = np.array([[1, -2, 3]], np.float32)
     assert np.allclose(load(tmp_path / "m.onnx").run(x)[0], graph.run(x), atol=1e-6)
+
+
+def test_onnxruntime_sees_the_layer_norms_and_gelus_there_are(tmp_path: Path) -> None:
+    """They are written as the sums they are, for runtimes older than their ops; in this order they are fused."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    write(CASES["vision transformer"], tmp_path / "m.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), options, providers=["CPUExecutionProvider"])
+    seen = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert sum("LayerNormalization" in kind for kind in seen) == 3
+    assert sum("Gelu" in kind for kind in seen) == 1
+
+
+def test_a_position_that_is_added_is_not_repeated_for_the_batch() -> None:
+    assert [n.op_type for n in model_of(CASES["add of a constant"]).graph.node] == ["Add"]

@@ -15,7 +15,7 @@ from edgeprune.formats.tflite import encode
 from edgeprune.formats.tflite.flat import unpack
 from edgeprune.formats.tflite.schema import OPS, TABLES, TYPES, UNIONS
 from edgeprune.graph import Graph, Node, Value
-from edgeprune.ops import Activation, Add
+from edgeprune.ops import Activation, Add, Rearrange
 
 SPARSE_VERSION = 8
 
@@ -240,3 +240,38 @@ def test_the_schema_agrees_with_the_published_one() -> None:
         assert not options or re.search(rf"^    {options} = {kind}$", text, re.M), options
     for name, code in TYPES.items():
         assert re.search(rf"^    {name.upper()} = {code}$", text, re.M), name
+
+
+@pytest.mark.parametrize(
+    ("name", "moved"),
+    [
+        ("channels last", []),
+        ("channels first", []),
+        ("a map as a sequence", ["RESHAPE"]),
+        ("a sequence as a map", ["RESHAPE"]),
+        ("one place alone", ["RESHAPE"]),
+        ("windows of a map", ["RESHAPE", "TRANSPOSE", "RESHAPE"]),
+        ("rows and columns swapped", ["TRANSPOSE"]),
+    ],
+)
+def test_a_reshape_moves_only_what_channels_last_does_not_have_in_place(name: str, moved: list[str], tmp_path: Path) -> None:
+    # An input that is an output needs an op of its own: here the relu.
+    graph = CASES[f"rearrange: {name}"]
+    nodes = (*graph.nodes, Node("y", Activation("relu"), graph.outputs))
+    assert kinds(graph.with_nodes(nodes, ("y",)), tmp_path) == [*moved, "RELU"]
+
+
+def test_features_in_another_order_are_not_moved_for_the_layer_that_reads_them(tmp_path: Path) -> None:
+    assert kinds(CASES["rearrange: features in another order, linear"], tmp_path) == ["RESHAPE", "FULLY_CONNECTED"]
+
+
+def test_more_groups_of_axes_than_runtimes_can_move_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    from edgeprune.errors import NotExportable
+
+    op = Rearrange(((2, 2), (2, 2), (2, 2, -1)), (6, 4, 2, 0, 5, 3, 1), (1,) * 7, 2, 0)
+    with pytest.raises(NotExportable, match=r"Rearrange \(layer rearrange0\): it moves 7 groups.*ONNX"):
+        write(chain(Value((4, 4, 12), 2), op), tmp_path / "m.tflite")
+
+
+def test_a_position_that_is_added_is_not_repeated_for_the_batch(tmp_path: Path) -> None:
+    assert kinds(CASES["add of a constant"], tmp_path) == ["ADD"]

@@ -30,7 +30,7 @@ from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flag
 from .layout import Layout, flat
 from .lowerings import lower
 from .runner import CRunner
-from .source import Arena, build_text, header_text, source_text
+from .source import Arena, arena_of, build_text, header_text, source_text
 from .writer import Place, Writer
 
 __all__ = ["TARGETS", "Written", "build", "load", "sources", "write"]
@@ -52,21 +52,31 @@ def sources(graph: Graph, name: str = "model", metadata: Metadata | None = None)
 
     `name` is the prefix of everything the files declare. Raises NotExportable when C cannot say an op.
     """
-    prefix = identifier(name)
+    w = lowered(graph, identifier(name))
+    arena = arena_of(w)
+    files = {
+        f"{name}.c": source_text(w, arena, f"{name}.h"),
+        f"{name}.h": header_text(w, metadata or Metadata(), arena),
+        "CMakeLists.txt": build_text(w, name),
+    }
+    return Written(files, tuple(w.encodings), arena)
+
+
+def lowered(graph: Graph, prefix: str) -> Writer:
+    """The graph as constants, buffers and steps."""
     w = Writer(check_float(graph), prefix)
     for number, task in enumerate(w.tasks):
         w.task = number
-        lower.run(w, task)
+        try:
+            lower.run(w, task)
+        except ValueError as error:
+            raise lower.refusal(task, str(error)) from None
     w.task = len(w.tasks)
     for number, output in enumerate(graph.outputs):
         target = Place(("out", number))
         if w.at(output) != target:
             w.copy(w.layout(output), w.at(output), flat(w.layout(output).sizes), target)
-    text, arena = source_text(w)
-    if prefix != name:
-        text = text.replace(f'#include "{prefix}.h"', f'#include "{name}.h"')
-    files = {f"{name}.c": text, f"{name}.h": header_text(w, metadata or Metadata(), arena), "CMakeLists.txt": build_text(w, name)}
-    return Written(files, tuple(w.encodings), arena)
+    return w
 
 
 def identifier(name: str) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 from ...graph import Array
 from ...ops import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Mean
 from .fuse import LARGEST, Act, Task
-from .layout import GRAIN, Layout, is_map, rounded
+from .layout import GRAIN, Layout, rounded
 from .linears import write_linear
 from .lowerings import lower
 from .rows import bits, rows_of
-from .windows import Window, never_negative, source_of, tap_phases, tap_places, window_of
+from .windows import Window, is_map, never_negative, source_of, tap_phases, tap_places, window_of
 from .writer import Place, Writer, act_text, mask_of, table_floats
 
 

@@ -9,7 +9,7 @@ from ...ops import Activation, Add, Affine, BatchNorm, Concat, Flatten, Mul, Pad
 from .fuse import Task
 from .layout import Layout, flat
 from .lowerings import lower
-from .writer import Writer, activated, float_text
+from .writer import Writer, activated, bound_text, float_text
 
 
 @lower(Activation)
@@ -22,7 +22,7 @@ def _(w: Writer, n: Task) -> None:
         w.clear(n.name)
     out = w.layout(n.name)
     view = w.view(x.sizes, x.strides, [0] * len(x.sizes), out.strides)
-    w.step(f"ep_map_{op.kind}", view, float_text(op.a), float_text(op.b), w.at(n.inputs[0]), to)
+    w.step(f"ep_map_{op.kind}", view, bound_text(op.a), bound_text(op.b), w.at(n.inputs[0]), to)
 
 
 @lower(BatchNorm, Affine)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...graph import Array, Graph, Shape, Value
 from .fuse import Task
-from .windows import Window, source_of, window_of
+from .windows import Window, is_map, source_of, window_of
 
 # Planes end on a multiple of this many floats: a whole vector of the widest target fits behind the last place. EP_GRAIN in ep.h.
 GRAIN = 16
@@ -110,10 +110,6 @@ class _Pitches:
         root = self.find(name)
         members = [self.extents[n] for n in self.extents if self.find(n) == root]
         return [max(axis) for axis in zip(*members, strict=True)]
-
-
-def is_map(value: Value) -> bool:
-    return value.axis == 0 and len(value.shape) > 1 and value.positions > 1
 
 
 def in_arena(graph: Graph) -> dict[str, Value]:

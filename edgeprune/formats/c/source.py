@@ -66,24 +66,30 @@ def wrapped(text: str, width: int = 128) -> str:
     return "\n" + "\n".join(lines) + "\n"
 
 
-def source_text(w: Writer) -> tuple[str, Arena]:
+def arena_of(w: Writer) -> Arena:
+    """Places the buffers."""
+    return Arena(4 * place(w.buffers) + ALIGNMENT, 4 * lower_bound(w.buffers))
+
+
+def source_text(w: Writer, arena: Arena, header: str) -> str:
     """The .c file."""
-    floats = place(w.buffers)
-    arena = Arena(4 * floats + ALIGNMENT, 4 * lower_bound(w.buffers))
-    constants = "\n".join(f"{c.declaration} = {{{wrapped(c.text)}}};" for c in w.constants)
-    values = {
-        "model": w.prefix,
-        "version": __version__,
-        "kernels": kernel_text({step.kernel for step in w.steps}),
-        "constants": constants,
-        "arena_bytes": arena.bytes,
-        "alignment": ALIGNMENT,
-        "signature": signature(w),
-        "checks": " || ".join(checks(w)),
-        "use_arena": "float *const a = (float *)(void *)base;" if any(b.offset >= 0 for b in w.buffers) else "(void)base;",
-        "steps": "\n".join(steps_text(w)),
-    }
-    return template("model.c").substitute(values), arena
+    return template("model.c").substitute(
+        model=w.prefix, header=header, version=__version__, kernels=kernel_text({step.kernel for step in w.steps}), body=body_text(w, arena)
+    )
+
+
+def body_text(w: Writer, arena: Arena) -> str:
+    """What follows the kernels: constants and functions."""
+    return template("body.c").substitute(
+        model=w.prefix,
+        constants="\n".join(f"{c.declaration} = {{{wrapped(c.text)}}};" for c in w.constants),
+        arena_bytes=arena.bytes,
+        alignment=ALIGNMENT,
+        signature=signature(w),
+        checks=" || ".join(checks(w)),
+        use_arena="float *const a = (float *)(void *)base;" if any(b.offset >= 0 for b in w.buffers) else "(void)base;",
+        steps="\n".join(steps_text(w)),
+    )
 
 
 def steps_text(w: Writer) -> Iterator[str]:

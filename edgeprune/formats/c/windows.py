@@ -77,6 +77,11 @@ def _axis(size: int, places: int, kernel: int, stride: int, dilation: int, befor
     return Axis(size, places, stride, tuple(taps), tuple(reach[t] for t in taps))
 
 
+def is_map(value: Value) -> bool:
+    """Whether a value lies in planes: channels of more than one place."""
+    return value.axis == 0 and len(value.shape) > 1 and value.positions > 1
+
+
 def window_of(task: Task, value: Value) -> Window | None:
     """The window of a task's op on its first input; None for ops that have none."""
     op = task.op
@@ -90,7 +95,7 @@ def window_of(task: Task, value: Value) -> Window | None:
 
 def source_of(window: Window, task: Task, graph: Graph, tasks: Sequence[Task]) -> str:
     """How the window reads its input: "direct", or "made" planes (strides, or a border that zero is wrong for)."""
-    if window.strided or task.inputs[0] in graph.inputs:
+    if window.strided or task.inputs[0] in graph.inputs or not is_map(graph.values[task.inputs[0]]):
         return "made"
     padded = any(window.before) or any(window.after)
     if padded and isinstance(task.op, MaxPool) and not never_negative(task.inputs[0], tasks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,6 +60,7 @@ class Writer:
         self.task = 0  # the number of the one being written
         self._flattened: dict[str, Place] = {}
         self._named: dict[tuple[str, str], str] = {}
+        self._used: Counter[str] = Counter()
         self._last_reader = {name: i for i, task in enumerate(self.tasks) for name in (*task.inputs, task.residual) if name}
         for i, name in enumerate(graph.inputs):
             self.places[name] = Place(("in", i))
@@ -136,9 +138,9 @@ class Writer:
     def _constant(self, declaration: str, what: str, text: str) -> str:
         key = (declaration, text)
         if key not in self._named:
-            name = f"{self.prefix}_{self.task}_{what}"
-            taken = {c.name for c in self.constants}
-            name = next(n for n in (name, *(f"{name}{i}" for i in range(2, 10**6))) if n not in taken)
+            what = f"{self.prefix}_{self.task}_{what}"
+            self._used[what] += 1
+            name = what if self._used[what] == 1 else f"{what}{self._used[what]}"
             self._named[key] = name
             self.constants.append(Constant(name, declaration.format(name), text))
         return self._named[key]
@@ -212,13 +214,20 @@ def act_text(act: Act | None) -> str:
         return "{EP_NONE, 0.0f, 0.0f}"
     if act == Act(0.0, LARGEST):
         return "{EP_ACT_RELU, 0.0f, 0.0f}"
-    return f"{{EP_ACT_CLAMP, {float_text(act.low)}, {float_text(act.high)}}}"
+    return f"{{EP_ACT_CLAMP, {bound_text(act.low)}, {bound_text(act.high)}}}"
 
 
 def float_text(x: float) -> str:
-    """A float32 as C reads it back exactly."""
+    """A float32 as C reads it back exactly. Raises ValueError for what C99 has no literal for."""
+    if not np.isfinite(x):
+        raise ValueError(f"{x} is not a finite number")
     text = f"{np.float32(x):.9g}"
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
+
+
+def bound_text(x: float) -> str:
+    """A bound; one that bounds nothing is the largest number there is."""
+    return float_text(float(np.clip(x, -LARGEST, LARGEST)))
 
 
 def number_text(numbers: Array) -> str:

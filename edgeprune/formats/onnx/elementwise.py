@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import Node
-from ...ops import Activation, Add, Mul, Softmax
+from ...ops import Activation, Add, Binary, Mul, Softmax
 from .writer import Writer, lower
 
 Formula = Callable[["_Terms", str, float, float], str]
@@ -35,8 +35,8 @@ class _Terms:
         return self("HardSigmoid", x, alpha=1 / 6, beta=0.5)
 
     def gelu(self, x: str) -> str:
-        half = self("Mul", self("Add", self("Erf", self("Div", x, math.sqrt(2))), 1.0), 0.5)
-        return self("Mul", x, half)
+        # In this order onnxruntime sees one op in it.
+        return self("Mul", self("Mul", x, self("Add", self("Erf", self("Div", x, math.sqrt(2))), 1.0)), 0.5)
 
     def gelu_tanh(self, x: str) -> str:
         cube = self("Mul", self("Mul", self("Mul", x, x), x), 0.044715)
@@ -78,7 +78,18 @@ def _(out: Writer, node: Node) -> None:
 
 @lower(Add, Mul)
 def _(out: Writer, node: Node) -> None:
-    out.op(type(node.op).__name__, [out.read(name) for name in node.inputs], node.name)
+    out.op(type(node.op).__name__, out.read_to_stretch(*node.inputs), node.name)
+
+
+BINARY = {"div": "Div", "min": "Min", "max": "Max", "pow": "Pow"}
+
+
+@lower(Binary)
+def _(out: Writer, node: Node) -> None:
+    op: Any = node.op
+    if op.kind not in BINARY:
+        raise lower.refusal(node, f"no function for {op.kind!r}; it has: {', '.join(BINARY)}")
+    out.op(BINARY[op.kind], out.read_to_stretch(*node.inputs), node.name)
 
 
 @lower(Softmax)

@@ -94,7 +94,7 @@ def _(out: Writer, node: Node) -> None:
             if way == "pick":
                 x = out.op("Gather", [x, out.integers(*(a for a, _ in windows))], axis=axis)
             elif way != "keep":
-                means = [out.op("ReduceMean", [_cut(out, x, {axis: range(a, b)})], axes=[axis]) for a, b in windows]
+                means = [out.op("ReduceMean", [cut(out, x, {axis: range(a, b)})], axes=[axis]) for a, b in windows]
                 x = out.op("Concat", means, axis=axis)
     out.finish_as(x, node.name)
 
@@ -134,7 +134,7 @@ def _(out: Writer, node: Node) -> None:
         x = out.op("Gather", [x, out.constant(index.astype(np.int64))], axis=axis)
     else:
         if span.count < value.channels:
-            x = _cut(out, x, {axis: range(span.start, span.stop, span.step)})
+            x = cut(out, x, {axis: range(span.start, span.stop, span.step)})
         if span.before or span.after:
             x = _pad(out, x, [(span.before, span.after) if i == axis else (0, 0) for i in range(len(value.shape) + 1)], 0.0)
     out.finish_as(x, node.name)
@@ -147,7 +147,7 @@ def _(out: Writer, node: Node) -> None:
     ranges = [range_of(slice(*part), n) for part, n in zip(zip(op.start, op.stop, op.step, strict=True), size, strict=True)]
     kept = {axis: r for axis, (r, n) in enumerate(zip(ranges, size, strict=True), start=2) if r != range(n)}
     x = out.read(node.inputs[0])
-    out.finish_as(_cut(out, x, kept) if kept else x, node.name)
+    out.finish_as(cut(out, x, kept) if kept else x, node.name)
 
 
 @lower(Pad)
@@ -163,7 +163,7 @@ def _pad(out: Writer, x: str, amount: list[tuple[int, int]], fill: float) -> str
     return out.op("Pad", [x, out.integers(*flat_pads(tuple(amount))), *extra])
 
 
-def _cut(out: Writer, x: str, ranges: Mapping[int, range]) -> str:
+def cut(out: Writer, x: str, ranges: Mapping[int, range]) -> str:
     """The places in the ranges along some axes, the batch axis counted."""
     starts = [r.start for r in ranges.values()]
     # Before the first place is what a negative stop means here; ONNX reads -1 as the last place.

@@ -38,13 +38,37 @@ class Writer:
         self._taken = set(graph.values)
         self._constants: dict[Any, str] = {}
         self._made = {name: name for name in graph.inputs}
+        # Values that are the same for every input, and what tells the batch: initializers without a batch axis.
+        self._held: dict[str, tuple[str, str]] = {}
 
     def value(self, name: str) -> Any:
         return self.graph.values[name]
 
     def read(self, name: str) -> str:
         """What a value of the graph is called in the file."""
+        if name in self._held:
+            self._made[name] = self._repeated(*self._held.pop(name), len(self.value(name).shape))
         return self._made[name]
+
+    def read_to_stretch(self, *names: str) -> list[str]:
+        """The same, for an op that stretches axes of size 1: at most all but one may have no batch axis."""
+        held = [name for name in names if name in self._held]
+        if len(set(held)) == len(set(names)):
+            self.read(held[0])
+        return [self._held[name][0] if name in self._held else self.read(name) for name in names]
+
+    def hold(self, name: str, constant: str, like: str) -> None:
+        """Says that a value is a constant, repeated for every example of the value `like` where a reader needs that."""
+        self._held[name] = (constant, like)
+
+    def _repeated(self, constant: str, like: str, axes: int) -> str:
+        batch = self.op("Slice", [self.op("Shape", [self.read(like)]), self.integers(0), self.integers(1)])
+        shape = self.op("Concat", [batch, self.integers(*(1,) * axes)], axis=0)
+        return self.op("Expand", [constant, shape])
+
+    def reshape(self, made: str, *sizes: int) -> str:
+        """`made` with other axes behind the batch; -1 in front of `sizes` lets them join it."""
+        return self.op("Reshape", [made, self.integers(*(sizes if sizes[:1] == (-1,) else (0, *sizes)))])
 
     def bind(self, name: str, made: str) -> None:
         """Says that a value is another one under a second name."""
@@ -87,10 +111,14 @@ class Writer:
     def scalar(self, number: float) -> str:
         return self.constant(np.array(number, np.float32))
 
-    def bias(self, node: Node, bias: Array) -> str:
-        name = self._name(f"{node.source or node.name}.bias")
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(bias), name))
+    def numbers(self, node: Node, what: str, array: Array) -> str:
+        """A layer's own numbers that no encoding is chosen for: its bias, its scale."""
+        name = self._name(f"{node.source or node.name}.{what}")
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
+
+    def bias(self, node: Node, bias: Array) -> str:
+        return self.numbers(node, "bias", bias)
 
     def weight(self, node: Node, array: Array) -> str:
         """A layer's weight in the encoding that pays."""
@@ -110,7 +138,7 @@ class Writer:
 
     def finish(self, metadata: Metadata) -> bytes:
         for name in dict.fromkeys(self.graph.outputs):
-            if self._made[name] != name:
+            if self.read(name) != name:
                 self.op("Identity", [self._made[name]], name)
         inputs = [_open(name, self.value(name).shape) for name in self.graph.inputs]
         outputs = [_open(name, self.value(name).shape) for name in self.graph.outputs]

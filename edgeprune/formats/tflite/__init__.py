@@ -6,7 +6,10 @@ layout.py       how values lie in tensors
 writer.py       Writer: tensors, constants, operators, the file
 layers.py       what is written for layers with weights
 elementwise.py  ... for activations, sums, softmax
+norms.py        ... for norms by statistics of the input
+attention.py    ... for attention
 spatial.py      ... for pooling and what moves elements
+positions.py    ... for reshapes and what moves, cuts and sums up places
 reading.py      what a file holds
 running.py      a file in its runtime
 """
@@ -15,13 +18,13 @@ from __future__ import annotations
 
 from ...graph import Graph
 from ..artifact import LayerEncoding, Metadata, check_float
-from . import elementwise, layers, spatial
+from . import attention, elementwise, layers, norms, positions, spatial
 from .reading import read
 from .running import load
 from .writer import Writer, lower
 
 # Importing them fills the table.
-FAMILIES = (layers, elementwise, spatial)
+FAMILIES = (layers, elementwise, norms, attention, spatial, positions)
 
 __all__ = ["encode", "load", "lower", "read"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import Array, Node, Shape
-from ...ops import Activation, Add, Mul, Softmax
+from ...ops import Activation, Add, Binary, Mul, Softmax
 from .layout import stored_axis, stored_shape
 from .writer import Writer, lower
 
@@ -90,14 +90,22 @@ def _(out: Writer, node: Node) -> None:
     out.bind(node.name, terms(fused, x) if fused else formula(terms, x, op.a, op.b), order)
 
 
-@lower(Add, Mul)
+BINARY = {"div": "DIV", "min": "MINIMUM", "max": "MAXIMUM", "pow": "POW"}
+
+
+@lower(Add, Mul, Binary)
 def _(out: Writer, node: Node) -> None:
-    (a, first), (b, second) = (out.read_in_order(name) for name in node.inputs)
-    order = first if _equal(first, second) else None
-    if not _equal(first, second):
-        a, b = (out.read(name) for name in node.inputs)
-    code = "ADD" if isinstance(node.op, Add) else "MUL"
-    out.bind(node.name, out.op(code, [a, b], stored_shape(out.value(node.name))), order)
+    op: Any = node.op
+    code = "ADD" if isinstance(op, Add) else "MUL" if isinstance(op, Mul) else BINARY.get(op.kind)
+    if code is None:
+        raise lower.refusal(node, f"no function for {op.kind!r}; it has: {', '.join(BINARY)}")
+    held = out.held_to_stretch(node.inputs)
+    read = [(held[name], None) if name in held else out.read_in_order(name) for name in node.inputs]
+    order = read[0][1] if _equal(read[0][1], read[1][1]) else None
+    terms = [tensor for tensor, _ in read]
+    if not _equal(read[0][1], read[1][1]):
+        terms = [held[name] if name in held else out.read(name) for name in node.inputs]
+    out.bind(node.name, out.op(code, terms, stored_shape(out.value(node.name))), order)
 
 
 def _equal(a: Array | None, b: Array | None) -> bool:
@@ -115,10 +123,9 @@ def _(out: Writer, node: Node) -> None:
     swap = list(range(len(shape)))
     swap[axis], swap[last] = last, axis
     swapped = tuple(shape[i] for i in swap)
-    moved = out.integers(0, *(i + 1 for i in swap))
     if axis != last:
-        x = out.op("TRANSPOSE", [x, moved], swapped)
+        x = out.transpose(x, (0, *(i + 1 for i in swap)))
     x = out.op("LOG_SOFTMAX", [x], swapped) if op.log else out.op("SOFTMAX", [x], swapped, beta=1.0)
     if axis != last:
-        x = out.op("TRANSPOSE", [x, moved], shape)
+        x = out.transpose(x, (0, *(i + 1 for i in swap)))
     out.bind(node.name, x, order)

@@ -12,7 +12,7 @@ import numpy as np
 from ...graph import Array, Shape, Value
 
 
-def _walk(value: Value) -> tuple[int, ...]:
+def walk(value: Value) -> tuple[int, ...]:
     """The value's axes in stored order."""
     return (*(i for i in range(len(value.shape)) if i != value.axis), value.axis)
 
@@ -23,26 +23,26 @@ def line(value: Value) -> bool:
 
 
 def stored_shape(value: Value) -> Shape:
-    shape = tuple(value.shape[i] for i in _walk(value))
+    shape = tuple(value.shape[i] for i in walk(value))
     return (1, *shape) if line(value) else shape
 
 
 def stored_axis(value: Value, axis: int) -> int:
     """Where an axis of the value is found in the stored shape."""
-    return _walk(value).index(axis) + line(value)
+    return walk(value).index(axis) + line(value)
 
 
 def store(array: Array, value: Value) -> Array:
     """`[batch, *value.shape]` as it is stored."""
-    moved = array.transpose(0, *(i + 1 for i in _walk(value)))
+    moved = array.transpose(0, *(i + 1 for i in walk(value)))
     return np.ascontiguousarray(moved.reshape(len(array), *stored_shape(value)))
 
 
 def restore(array: Array, value: Value) -> Array:
     """What `store` undoes."""
-    walk = _walk(value)
-    moved = array.reshape(len(array), *(value.shape[i] for i in walk))
-    return np.ascontiguousarray(moved.transpose(0, *(int(i) + 1 for i in np.argsort(walk))))
+    axes = walk(value)
+    moved = array.reshape(len(array), *(value.shape[i] for i in axes))
+    return np.ascontiguousarray(moved.transpose(0, *(int(i) + 1 for i in np.argsort(axes))))
 
 
 def flat_order(value: Value) -> Array | None:

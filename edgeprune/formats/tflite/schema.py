@@ -33,6 +33,7 @@ _TABLES = {
     "ConcatenationOptions": "axis:i32 activation:i8",
     "AddOptions": "activation:i8",
     "SubOptions": "activation:i8",
+    "DivOptions": "activation:i8",
     "MulOptions": "activation:i8",
     "ReshapeOptions": "new_shape:[i32]",
     "ReducerOptions": "keep_dims:bool",
@@ -40,6 +41,7 @@ _TABLES = {
     "GatherOptions": "axis:i32 batch_dims:i32",
     "LeakyReluOptions": "alpha:f32",
     "GeluOptions": "approximate:bool",
+    "BatchMatMulOptions": "adj_x:bool adj_y:bool",
 }
 
 # union: {kind: table}
@@ -48,7 +50,8 @@ UNIONS = {
     "BuiltinOptions": {
         1: "Conv2DOptions", 2: "DepthwiseConv2DOptions", 5: "Pool2DOptions", 8: "FullyConnectedOptions", 9: "SoftmaxOptions",
         10: "ConcatenationOptions", 11: "AddOptions", 17: "ReshapeOptions", 21: "MulOptions", 23: "GatherOptions",
-        27: "ReducerOptions", 28: "SubOptions", 32: "StridedSliceOptions", 75: "LeakyReluOptions", 116: "GeluOptions",
+        27: "ReducerOptions", 28: "SubOptions", 29: "DivOptions", 32: "StridedSliceOptions", 75: "LeakyReluOptions",
+        101: "BatchMatMulOptions", 116: "GeluOptions",
     },
 }  # fmt: skip
 
@@ -74,6 +77,7 @@ OPS = {
     "TRANSPOSE": (39, ""),
     "MEAN": (40, "ReducerOptions"),
     "SUB": (41, "SubOptions"),
+    "DIV": (42, "DivOptions"),
     "STRIDED_SLICE": (45, "StridedSliceOptions"),
     "EXP": (47, ""),
     "LOG_SOFTMAX": (50, ""),
@@ -82,12 +86,19 @@ OPS = {
     "NEG": (59, ""),
     "PADV2": (60, ""),
     "LOG": (73, ""),
+    "SUM": (74, "ReducerOptions"),
     "SQRT": (75, ""),
+    "RSQRT": (76, ""),
+    "POW": (78, ""),
+    "REDUCE_MAX": (82, "ReducerOptions"),
+    "REDUCE_MIN": (89, "ReducerOptions"),
     "LEAKY_RELU": (98, "LeakyReluOptions"),
+    "SQUARED_DIFFERENCE": (99, ""),
     "ABS": (101, ""),
     "ELU": (111, ""),
     "HARD_SWISH": (117, ""),
     "DENSIFY": (124, ""),
+    "BATCH_MATMUL": (126, "BatchMatMulOptions"),
     "GELU": (150, "GeluOptions"),
 }
 

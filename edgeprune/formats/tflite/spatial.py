@@ -53,7 +53,7 @@ def _dilated_max(out: Writer, node: Node, x: int, windows: tuple[Window, ...]) -
     for tap in np.ndindex(*(w.kernel for w in windows)):
         starts = [t * w.dilation for t, w in zip(tap, windows, strict=True)]
         ranges = [range(s, s + (w.places - 1) * w.stride + 1, w.stride) for s, w in zip(starts, windows, strict=True)]
-        part = _cut(out, x, _spatial(out, node, ranges), shape)
+        part = cut(out, x, _spatial(out, node, ranges), shape)
         best = part if best is None else out.op("MAXIMUM", [best, part], shape)
     assert best is not None
     return best
@@ -114,8 +114,8 @@ def _window_means(out: Writer, x: int, windows: list[tuple[int, int]], shape: Sh
         part = (*shape[:axis], stop - start, *shape[axis + 1 :])
         whole: list[range | None] = [None] * len(shape)
         whole[axis] = range(start, stop)
-        cut = _cut(out, x, whole, part)
-        means.append(out.op("MEAN", [cut, out.integers(axis + 1)], (*part[:axis], 1, *part[axis + 1 :]), keep_dims=True))
+        piece = cut(out, x, whole, part)
+        means.append(out.op("MEAN", [piece, out.integers(axis + 1)], (*part[:axis], 1, *part[axis + 1 :]), keep_dims=True))
     return out.op("CONCATENATION", means, shape, axis=axis + 1) if len(means) > 1 else means[0]
 
 
@@ -139,7 +139,7 @@ def _(out: Writer, node: Node) -> None:
 
 
 @lower(Concat)
-def _(out: Writer, node: Node) -> None:
+def concat(out: Writer, node: Node) -> None:
     parts = [out.read_in_order(name) for name in node.inputs]
     sizes = [out.value(name).channels for name in node.inputs]
     starts = np.cumsum([0, *sizes[:-1]])
@@ -169,8 +169,8 @@ def _(out: Writer, node: Node) -> None:
         x = out.gather(x, index, shape, last)
     else:
         if span.count < channels:
-            cut: list[range | None] = [None] * last + [range(span.start, span.stop, span.step)]
-            x = _cut(out, x, cut, (*shape[:last], span.count))
+            ranges: list[range | None] = [None] * last + [range(span.start, span.stop, span.step)]
+            x = cut(out, x, ranges, (*shape[:last], span.count))
         if span.before or span.after:
             x = _pad_channels(out, x, shape, span.before, span.after)
     out.bind(node.name, x)
@@ -182,11 +182,11 @@ def _pad_channels(out: Writer, x: int, shape: Shape, before: int, after: int) ->
 
 
 def _spatial(out: Writer, node: Node, ranges: list[range]) -> list[range | None]:
-    """Ranges of the spatial axes of what the node reads, as `_cut` wants them."""
+    """Ranges of the spatial axes of what the node reads, as `cut` wants them."""
     return [*([None] if line(out.value(node.inputs[0])) else []), *ranges, None]
 
 
-def _cut(out: Writer, x: int, ranges: list[range | None], shape: Shape) -> int:
+def cut(out: Writer, x: int, ranges: list[range | None], shape: Shape) -> int:
     """The places in the ranges, one a stored axis; None takes all of it."""
     whole = 1 | sum(2 << i for i, r in enumerate(ranges) if r is None)
     bounds = [(0, 0, 1), *((0, 0, 1) if r is None else (r.start, r[-1] + 1, r.step) for r in ranges)]
@@ -208,7 +208,7 @@ def _(out: Writer, node: Node) -> None:
             x = out.gather(x, np.array(places), tuple(shape), axis)
     kept = [None if r.step < 0 or len(r) == n else r for r, n in zip(ranges, value.shape[1:], strict=True)]
     if any(r is not None for r in kept):
-        x = _cut(out, x, [*([None] if line(value) else []), *kept, None], stored_shape(result))
+        x = cut(out, x, [*([None] if line(value) else []), *kept, None], stored_shape(result))
     out.bind(node.name, x)
 
 

@@ -43,13 +43,16 @@ class Writer:
         self._maker: dict[int, dict[str, Any]] = {}  # the operator that makes a tensor
         # Each value's tensor, and the order of its features where it is not the graph's.
         self._made: dict[str, tuple[int, Array | None]] = {}
+        # Values that are the same for every input, and what tells the batch: constants with a batch of one.
+        self._held: dict[str, tuple[int, str]] = {}
         for name, value in graph.inputs.items():
             self._made[name] = (self.tensor(stored_shape(value), name), None)
 
     # Tensors
 
-    def tensor(self, shape: Shape, name: str = "") -> int:
-        self.tensors.append({"shape": (1, *shape), "name": name or None})
+    def tensor(self, shape: Shape, name: str = "", rows: int = 1) -> int:
+        """A new tensor; its first axis has `rows` for each example of the batch."""
+        self.tensors.append({"shape": (rows, *shape), "name": name or None})
         return len(self.tensors) - 1
 
     def constant(self, array: Array, name: str = "") -> int:
@@ -132,9 +135,9 @@ class Writer:
 
     # Operators
 
-    def op(self, code: str, inputs: Sequence[int], shape: Shape, *, version: int = 1, **options: Any) -> int:
-        """Writes an operator; returns the tensor it makes, of `shape`."""
-        made = self.tensor(shape)
+    def op(self, code: str, inputs: Sequence[int], shape: Shape, *, rows: int = 1, version: int = 1, **options: Any) -> int:
+        """Writes an operator; returns the tensor it makes, of `shape` with `rows` for each example in front."""
+        made = self.tensor(shape, rows=rows)
         self._operator(code, inputs, made, options, version)
         return made
 
@@ -166,13 +169,40 @@ class Writer:
         """Says which tensor holds a value, and in which order its features lie there."""
         self._made[name] = (tensor, order)
 
+    def hold(self, name: str, constant: int, like: str) -> None:
+        """Says that a value is a constant, repeated for every example of the value `like` where a reader needs that."""
+        self._held[name] = (constant, like)
+
+    def held_to_stretch(self, names: Sequence[str]) -> dict[str, int]:
+        """Those of an op's inputs that are constants with a batch of one, for an op that stretches: at most all but one."""
+        held = {name: self._held[name][0] for name in names if name in self._held}
+        if len(held) == len(set(names)):
+            first = next(iter(held))
+            self.read_in_order(first)
+            del held[first]
+        return held
+
+    def _repeated(self, constant: int, like: str) -> int:
+        """The constant plus a zero of every example."""
+        x, _ = self.read_in_order(like)
+        inner = len(self.tensors[x]["shape"]) - 1
+        ones = (1,) * inner
+        bounds = ((0,) * (inner + 1), (0, *ones), (1, *ones))
+        one = self.op("STRIDED_SLICE", [x, *(self.integers(*b) for b in bounds)], ones, begin_mask=1, end_mask=1)
+        # Bounded first: zero times infinity is no zero.
+        zero = self.op("MUL", [self.op("RELU6", [one], ones), self.scalar(0.0)], ones)
+        shape = tuple(self.tensors[constant]["shape"][1:])
+        return self.op("ADD", [self.reshape(zero, (1,) * len(shape)), constant], shape)
+
     def read_in_order(self, name: str) -> tuple[int, Array | None]:
         """The value's tensor, and the order of its features when that is not the graph's."""
+        if name in self._held:
+            self._made[name] = (self._repeated(*self._held.pop(name)), None)
         return self._made[name]
 
     def read(self, name: str) -> int:
         """The value's tensor with its features in the graph's order."""
-        tensor, order = self._made[name]
+        tensor, order = self.read_in_order(name)
         if order is not None:
             tensor = self._sorted(name, tensor, order)
             # Later readers share it; `bind` would hide the original from those that can use its order.
@@ -185,13 +215,18 @@ class Writer:
         spatial = len(order) // max(channels, 1)
         plain = flat_order(Value((channels, spatial))) if channels else None
         if plain is not None and len(shape) == 1 and np.array_equal(order, plain):
-            tensor = self.reshape(tensor, (spatial, channels))
-            tensor = self.op("TRANSPOSE", [tensor, self.integers(0, 2, 1)], (channels, spatial))
-            return self.reshape(tensor, shape)
+            return self.reshape(self.transpose(self.reshape(tensor, (spatial, channels)), (0, 2, 1)), shape)
         return self.gather(tensor, np.argsort(order), shape, len(shape) - 1)
 
-    def reshape(self, tensor: int, shape: Shape) -> int:
-        return self.op("RESHAPE", [tensor, self.integers(-1, *shape)], shape)
+    def reshape(self, tensor: int, shape: Shape, rows: int = 1) -> int:
+        if tuple(self.tensors[tensor]["shape"]) == (rows, *shape):
+            return tensor
+        return self.op("RESHAPE", [tensor, self.integers(-1, *shape)], shape, rows=rows)
+
+    def transpose(self, tensor: int, order: Sequence[int]) -> int:
+        """The tensor with its axes, that of the batch counted, in another order."""
+        rows, *shape = (self.tensors[tensor]["shape"][i] for i in order)
+        return self.op("TRANSPOSE", [tensor, self.integers(*order)], tuple(shape), rows=rows)
 
     def gather(self, tensor: int, index: Array, shape: Shape, axis: int) -> int:
         """Places of the tensor along a stored axis; `shape` is the result's."""
@@ -207,7 +242,7 @@ class Writer:
             tensor = self.read(name)
             shape = stored_shape(self.value(name))
             if tensor in outputs.values() or self.tensors[tensor].get("name"):
-                tensor = self.reshape(tensor, shape)
+                tensor = self.op("RESHAPE", [tensor, self.integers(-1, *shape)], shape)
             self.tensors[tensor]["name"] = name
             outputs[name] = tensor
         inputs = {name: number for number, name in enumerate(self.graph.inputs)}

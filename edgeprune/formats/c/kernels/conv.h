@@ -25,14 +25,18 @@ typedef struct {
     ep_act act;
 } ep_conv;
 
+EP_INLINE int32_t ep_step(const int bits, const void *steps, int32_t k) {
+    return bits == 8 ? ((const uint8_t *)steps)[k] : bits == 16 ? ((const uint16_t *)steps)[k] : ((const int32_t *)steps)[k];
+}
+
 EP_INLINE void ep_conv_tile(
     const int tile, const int bits, const ep_conv *c, const float *in, const float *add, ptrdiff_t add_plane, float *out,
     const ep_word *mask
 ) {
+    /* A short tile waits for each sum before it can add to it again, unless it has several of them. */
+    const int parts = tile == 1 ? 4 : EP_TILE / tile;
     const float *value = c->values, *bias = c->bias;
-    const uint8_t *step8 = (const uint8_t *)c->steps;
-    const uint16_t *step16 = (const uint16_t *)c->steps;
-    const int32_t *step32 = (const int32_t *)c->steps;
+    const unsigned char *steps = (const unsigned char *)c->steps;
     const int32_t *start = c->starts;
     const uint16_t *row = c->rows;
     for (int32_t g = 0; g < c->group_count; g++) {
@@ -49,13 +53,29 @@ EP_INLINE void ep_conv_tile(
             }
             if (weights) {
                 const float *from = in + *start++;
-                for (int32_t k = 0; k < weights; k++) {
+                int32_t k = 0;
+                if (parts > 1) {
+                    ep_vec more[EP_TILE];
+                    EP_UNROLL for (int j = tile; j < parts * tile; j++) { more[j] = EP_ALL(0.0f); }
+                    for (; k + parts <= weights; k += parts) {
+                        EP_UNROLL for (int p = 0; p < parts; p++) {
+                            const float w = value[k + p];
+                            EP_UNROLL for (int j = 0; j < tile; j++) {
+                                ep_vec *const to = p ? &more[p * tile + j] : &sum[j];
+                                *to += w * EP_LOAD(from + j * EP_LANES);
+                            }
+                            from += ep_step(bits, steps, k + p);
+                        }
+                    }
+                    EP_UNROLL for (int j = tile; j < parts * tile; j++) { sum[j % tile] += more[j]; }
+                }
+                for (; k < weights; k++) {
                     const float w = value[k];
                     EP_UNROLL for (int j = 0; j < tile; j++) { sum[j] += w * EP_LOAD(from + j * EP_LANES); }
-                    from += bits == 8 ? (int32_t)step8[k] : bits == 16 ? (int32_t)step16[k] : step32[k];
+                    from += ep_step(bits, steps, k);
                 }
                 value += weights;
-                step8 += weights, step16 += weights, step32 += weights;
+                steps += (ptrdiff_t)weights * (bits / 8);
             }
             if (c->act.kind == EP_ACT_RELU) {
                 EP_UNROLL for (int j = 0; j < tile; j++) { sum[j] = EP_RELU(sum[j]); }

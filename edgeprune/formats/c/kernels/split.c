@@ -24,6 +24,7 @@ EP_KERNEL void ep_split(const ep_planes *s, const float *in, float *out) {
     for (int32_t p = 0; p < s->planes; p++) {
         const int32_t phase = s->phases ? s->phases[p] : 0;
         const int32_t x0 = phase % step, y0 = phase / step % s->stride[1], z0 = phase / step / s->stride[1];
+        const int32_t count = (s->size[2] - x0 + step - 1) / step;
         const float *channel = in + (ptrdiff_t)s->channels[p] * s->in_plane;
         float *const plane = out + s->front + (ptrdiff_t)p * s->plane;
         for (int32_t z = z0, slabs = 0; z < s->size[0]; z += s->stride[0], slabs++) {
@@ -37,7 +38,6 @@ EP_KERNEL void ep_split(const ep_planes *s, const float *in, float *out) {
                 for (; to < row; to++) {
                     *to = s->fill;
                 }
-                const int32_t count = (s->size[2] - x0 + step - 1) / step;
                 if (step == 1) {
                     for (int32_t x = 0; x < count; x++) {
                         to[x] = from[x];

@@ -1,21 +1,6 @@
 /* ${model}: written by edgeprune ${version}. The interface is in the header. */
-#include "${model}.h"
+#include "${header}"
 
 #define EP_MODEL
 ${kernels}
-${constants}
-
-size_t ${model}_arena_bytes(void) { return ${arena_bytes}; }
-
-int ${model}_run(${signature}) {
-    if (${checks}) {
-        return 1;
-    }
-    unsigned char *base = (unsigned char *)arena;
-    while ((uintptr_t)base % ${alignment}) {
-        base++;
-    }
-    ${use_arena}
-${steps}
-    return 0;
-}
+${body}

@@ -1,0 +1,106 @@
+"""A graph turned back into a torch module is the same function, trainable, and independent of edgeprune."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from closeness import assert_close
+from hypothesis import HealthCheck, given, settings
+from random_graphs import inputs_for, random_graphs
+
+from edgeprune.capturing import capture
+from edgeprune.errors import NotExportable
+from edgeprune.graph import Graph
+from edgeprune.models import lenet_5, resnet20
+from edgeprune.passes import shrink
+from edgeprune.rebuilding import BUILDERS, to_module
+
+
+def can(graph: Graph) -> bool:
+    return all(type(node.op) in BUILDERS for node in graph.nodes)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(graph=random_graphs())
+def test_a_rebuilt_module_computes_what_the_graph_does(graph: Graph) -> None:
+    if not can(graph):
+        return
+    inputs = inputs_for(graph)
+    for each in (graph, shrink(graph)):
+        with torch.no_grad():
+            made = to_module(each)(*map(torch.from_numpy, inputs))
+        assert_close(each.run(*inputs), made.numpy(), 1e-10)
+
+
+def half_pruned(module: torch.nn.Module) -> torch.nn.Module:
+    torch.manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d | torch.nn.Linear) and part.weight.shape[0] > 10:
+            with torch.no_grad():
+                part.weight[torch.randperm(part.weight.shape[0])[::2]] = 0
+        if isinstance(part, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(part.running_mean, -0.3, 0.3)
+            torch.nn.init.uniform_(part.bias, -0.3, 0.3)
+    return module.eval()
+
+
+@pytest.mark.parametrize(("make", "shape"), [(lenet_5, (1, 28, 28)), (resnet20, (3, 32, 32))], ids=["lenet_5", "resnet20"])
+@pytest.mark.parametrize("fold", [True, False])
+def test_a_real_network_comes_back_smaller_with_its_layers_names(make, shape, fold: bool) -> None:  # type: ignore[no-untyped-def]
+    module = half_pruned(make())
+    small = to_module(shrink(capture(module, torch.zeros(1, *shape)), fold=fold))
+    x = torch.randn(4, *shape)
+    with torch.no_grad():
+        assert_close(module(x).numpy(), small(x).numpy(), 1e-5)
+    assert sum(p.numel() for p in small.parameters()) < 0.7 * sum(p.numel() for p in module.parameters())
+    convolutions = {name for name, part in module.named_modules() if isinstance(part, torch.nn.Conv2d)}
+    assert {name for name, part in small.named_modules() if isinstance(part, torch.nn.Conv2d)} <= convolutions
+
+
+def test_a_rebuilt_network_trains_and_is_captured_again() -> None:
+    small = to_module(shrink(capture(half_pruned(resnet20()), torch.zeros(1, 3, 32, 32)), fold=False))
+    x, y = torch.randn(8, 3, 32, 32), torch.arange(8)
+    optimizer = torch.optim.SGD(small.parameters(), lr=0.01)
+    small.train()
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(small(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    small.eval()
+    again = capture(small, x)
+    with torch.no_grad():
+        assert_close(small(x).numpy(), again.run(x.numpy()), 1e-5)
+
+
+def test_an_exported_rebuilt_network_runs_without_edgeprune(tmp_path: Path) -> None:
+    small = to_module(shrink(capture(half_pruned(lenet_5()), torch.zeros(1, 1, 28, 28))))
+    x = torch.randn(2, 1, 28, 28)
+    torch.export.save(torch.export.export(small, (x,)), tmp_path / "small.pt2")
+    np.save(tmp_path / "x.npy", x.numpy())
+    code = (
+        "import sys, numpy, torch; sys.modules['edgeprune'] = None\n"
+        f"f = torch.export.load({str(tmp_path / 'small.pt2')!r}).module()\n"
+        f"x = torch.from_numpy(numpy.load({str(tmp_path / 'x.npy')!r}))\n"
+        f"numpy.save({str(tmp_path / 'y.npy')!r}, f(x).detach().numpy())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    with torch.no_grad():
+        assert np.array_equal(np.load(tmp_path / "y.npy"), small(x).numpy())
+
+
+def test_an_op_torch_cannot_say_is_refused_by_layer_and_name() -> None:
+    from edgeprune.graph import Node, Value
+    from edgeprune.ops import Activation
+
+    graph = Graph({"input": Value((3,))}, ("output",), (Node("output", Activation("sing"), ("input",), "body.act"),))
+    with pytest.raises(NotExportable, match=r"'sing'.*body\.act"):
+        to_module(graph)
