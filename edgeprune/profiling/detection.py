@@ -20,7 +20,7 @@ def detected() -> tuple[dict[str, Any], dict[str, Any]]:
     features = cpu_features()
     cores = os.cpu_count() or 1
     hardware = {
-        "isa": isa_of(platform.machine()),
+        "isa": isa_of(machine()),
         "features": sorted(features & {"avx2", "fma", "avx512f", "asimd", "asimddp", "neon"}),
         "ram_bytes": _ram(),
         "memory_gbs": round(copy_gbs(), 2),
@@ -30,6 +30,11 @@ def detected() -> tuple[dict[str, Any], dict[str, Any]]:
     how = {"how": "detected", "origin": "this machine's operating system"}
     sources = dict.fromkeys(("cores", "caches", "ram_bytes"), how)
     return hardware, sources | {"memory_gbs": {"how": "measured", "origin": "copying 64 MiB on one thread"}}
+
+
+def machine() -> str:
+    """What `uname -m` names."""
+    return platform.machine()
 
 
 def isa_of(machine: str) -> str:

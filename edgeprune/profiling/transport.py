@@ -94,6 +94,10 @@ class Transport(ABC):
     def ask(self, script: str, limit: float, doing: str, source: object = subprocess.DEVNULL) -> Done:
         """Runs a script there to its end; the status is CUT_SHORT when the connection broke before."""
         done = finished(self.command(ending(script)), limit, f"{doing} on {self.name}", source)
+        return self.ended(done)
+
+    def ended(self, done: Done) -> Done:
+        """The same without the word that it came to its end; the status CUT_SHORT when that word is not there."""
         before, mark, after = done.err.rpartition(ENDED)
         if mark:
             return Done(done.status, done.out, before + after.lstrip("\n"))
