@@ -2,9 +2,8 @@
 
     python benchmarks/c_speed.py [--size 32] [--seconds 20] [--densities 50,25,10,5,1,0.1] [--markdown FILE]
 
-Uniform random masks, every shape kept (nothing is removed), batch 1, one thread. Both run in this process, a few calls of one and a
-few of the other in turns, so that each finds the caches as the other left them; the numbers are medians over all calls, and the
-smallest of those that follow a call of the same kind ("warm").
+Uniform random masks, every shape kept (nothing is removed), batch 1, one thread. Both run in this process, a few calls of one and
+a few of the other in turns, so that each finds the caches as the other left them; the numbers are medians over all calls.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import numpy as np
 
 from edgeprune.formats import c, load, write
 from edgeprune.graph import Graph, Node, Value
-from edgeprune.ops import Activation, Add, Conv, Flatten, Linear, MaxPool, Mean
+from edgeprune.ops import Activation, Add, Conv, Linear, MaxPool, Mean
 
 
 def resnet18(size: int, density: float, seed: int = 0) -> Graph:
@@ -83,9 +82,7 @@ def medians(candidates: dict[str, object], seconds: float, each: int = 3) -> dic
                 times[name].append(took)
                 if i == 0:
                     first[name].append(took)
-    return {
-        name: (float(np.median(t)), float(np.percentile(t, 10)), float(np.median(first[name]))) for name, t in times.items()
-    }
+    return {name: (float(np.median(t)), float(np.percentile(t, 10)), float(np.median(first[name]))) for name, t in times.items()}
 
 
 def measure(size: int, density: float, seconds: float, folder: Path) -> dict[str, float]:
@@ -95,7 +92,7 @@ def measure(size: int, density: float, seconds: float, folder: Path) -> dict[str
     written = c.write(graph, path)
     dense = folder / f"r18_{size}_{density}.onnx"
     write(graph, dense, optimize="speed")
-    runners = {"c": load(path) if ".c" in _formats() else c.load(path), "onnxruntime": load(dense, threads=1)}
+    runners = {"c": c.load(path), "onnxruntime": load(dense, threads=1)}
     results = {}
     for name, runner in runners.items():
         runner.feed(x)
@@ -108,12 +105,6 @@ def measure(size: int, density: float, seconds: float, folder: Path) -> dict[str
     for name, (median, low, first) in times.items():
         row |= {f"{name}_ms": median, f"{name}_warm": low, f"{name}_first": first}
     return row
-
-
-def _formats() -> dict[str, str]:
-    from edgeprune.formats import FORMATS
-
-    return FORMATS
 
 
 def main() -> None:
@@ -133,10 +124,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for percent in options.densities.split(","):
             row = measure(options.size, float(percent) / 100, options.seconds, Path(folder))
-            line = (
-                f"| {percent} % | {row['onnxruntime_ms']:.2f} ({row['onnxruntime_warm']:.2f}) | {row['c_ms']:.3f} ({row['c_warm']:.3f})"
-                f" | {row['onnxruntime_ms'] / row['c_ms']:.1f} | {row['arena'] / 1024:.0f} ({row['bound'] / 1024:.0f}) |"
-            )
+            times = " | ".join(f"{row[f'{name}_ms']:.3g} ({row[f'{name}_warm']:.3g})" for name in ("onnxruntime", "c"))
+            memory = f"{row['arena'] / 1024:.0f} ({row['bound'] / 1024:.0f})"
+            line = f"| {percent} % | {times} | {row['onnxruntime_ms'] / row['c_ms']:.1f} | {memory} |"
             print(line, flush=True)
             lines.append(line)
     if options.markdown:

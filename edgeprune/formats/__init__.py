@@ -22,6 +22,7 @@ from .artifact import Artifact, LayerEncoding, Metadata, Operation, Runner, Tens
 FORMATS = {
     ".onnx": "onnx",
     ".tflite": "tflite",
+    ".pt2": ".rebuilding.program",  # torch side, so it lives there
 }
 
 __all__ = [

@@ -21,12 +21,17 @@ from cases import CASES
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
     """case: (expected outputs, outputs in C). All cases are one program: the kernels are compiled once."""
-    inputs = {name: inputs_of(graph) for name, graph in CASES.items()}
+    cases = {name: graph for name, graph in CASES.items() if not missing(graph)}
+    inputs = {name: inputs_of(graph) for name, graph in cases.items()}
     folder = tmp_path_factory.mktemp("ops")
-    outputs = run_in_c(list(CASES.values()), list(inputs.values()), folder, COMPILERS[0], SANITIZED)
-    expected = {name: graph.run(*inputs[name]) for name, graph in CASES.items()}
+    outputs = run_in_c(list(cases.values()), list(inputs.values()), folder, COMPILERS[0], SANITIZED)
+    expected = {name: graph.run(*inputs[name]) for name, graph in cases.items()}
     pairs = zip(expected.items(), outputs, strict=True)
     return {name: (list(e) if isinstance(e, tuple) else [e], o) for (name, e), o in pairs}
+
+
+def missing(graph: Graph) -> set[type]:
+    return {type(node.op) for node in graph.nodes} - set(lower.functions)
 
 
 def inputs_of(graph: Graph) -> list[np.ndarray]:
@@ -36,6 +41,9 @@ def inputs_of(graph: Graph) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_means_the_same_in_c(name: str, made: dict[str, tuple[list[np.ndarray], list[np.ndarray]]]) -> None:
+    if missing(CASES[name]):
+        assert not missing(CASES[name]) & set(OPS), f"C cannot say {missing(CASES[name])}"
+        pytest.skip("no format says this op yet")
     for expected, found in zip(*made[name], strict=True):
         assert_close(expected, found, 1e-5)
 

@@ -9,6 +9,7 @@ writer.py        constants, buffers and steps: what lowerings write to
 lowerings.py     the table from ops to functions, filled by convolutions.py, linears.py and elementwise.py
 source.py        the files' text
 compiler.py      C compilers, here and for other machines
+reading.py       what a written model holds
 runner.py        a compiled model, run
 kernels/         the kernels: C files that compile alone
 templates/       the files around them
@@ -21,21 +22,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import EdgepruneError, NotExportable
+from ...errors import EdgepruneError
 from ...files import write_atomic
 from ...graph import Graph
 from ..artifact import LayerEncoding, Metadata, check_float
 from . import convolutions, elementwise, linears
 from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
-from .layout import Layout, flat
+from .layout import flat
 from .lowerings import lower
+from .reading import read
 from .runner import CRunner
 from .source import Arena, arena_of, build_text, header_text, source_text
 from .writer import Place, Writer
 
-__all__ = ["TARGETS", "Written", "build", "load", "sources", "write"]
+__all__ = ["TARGETS", "Written", "build", "load", "read", "sources", "write"]
 
-assert convolutions and elementwise and linears  # importing them fills the table
+# Importing them fills the table.
+assert all((convolutions, elementwise, linears))
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,10 @@ def sources(graph: Graph, name: str = "model", metadata: Metadata | None = None)
     `name` is the prefix of everything the files declare. Raises NotExportable when C cannot say an op.
     """
     w = lowered(graph, identifier(name))
-    arena = arena_of(w)
+    arena, metadata = arena_of(w), metadata or Metadata()
     files = {
-        f"{name}.c": source_text(w, arena, f"{name}.h"),
-        f"{name}.h": header_text(w, metadata or Metadata(), arena),
+        f"{name}.c": source_text(w, arena, f"{name}.h", metadata),
+        f"{name}.h": header_text(w, metadata, arena),
         "CMakeLists.txt": build_text(w, name),
     }
     return Written(files, tuple(w.encodings), arena)
@@ -105,7 +108,7 @@ def load(path: str | Path, threads: int = 1, runtime: str | None = None) -> CRun
 
 
 def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
-    """Compiles a written model into the shared library `out`: for this machine, or for a `target` in TARGETS with the ziglang package.
+    """Compiles a written model into the shared library `out`: for this machine, or with ziglang for a `target` in TARGETS.
 
     For wasm32 the library is a WebAssembly module that exports the model's functions.
     """
@@ -124,5 +127,3 @@ def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
         shape = ("-mexec-model=reactor", "-Wl,--export-dynamic", f"-Wl,--export={identifier(path.stem)}_run")
     compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, *shape))
     return out
-
-

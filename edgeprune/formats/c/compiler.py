@@ -35,8 +35,8 @@ def local_compiler() -> str:
         if found:
             return found
     raise EdgepruneError(
-        "no C compiler found (looked for cc, gcc, clang); install one: apt-get install gcc, dnf install gcc, xcode-select --install, "
-        "or pip install ziglang and build with a target"
+        "no C compiler found (looked for cc, gcc, clang); install one: apt-get install gcc, dnf install gcc, "
+        "xcode-select --install, or pip install ziglang and build with a target"
     )
 
 
@@ -53,7 +53,11 @@ def compile_c(command: Sequence[str], sources: Sequence[Path], out: Path, flags:
         call = [*command, *flags, *map(str, sources), "-o", str(made), "-lm"]
         done = subprocess.run(call, capture_output=True, text=True)
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines() or ["no message"]
+            lines = (
+                [line for line in done.stderr.splitlines() if "error" in line.lower()]
+                or done.stderr.splitlines()
+                or ["no message"]
+            )
             raise EdgepruneError(f"{sources[0]}: {command[0]} could not compile it: {lines[0].strip()}")
     out.chmod(0o755)
 

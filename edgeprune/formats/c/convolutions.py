@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -28,8 +29,8 @@ def _(w: Writer, n: Task) -> None:
         return
     outs, channels, taps, values = _weights(op, window)
     layout = w.layout(n.name)
-    source, planes, phases = _source(w, n, window, channels, taps)
-    places = planes.plane * phases + taps_at(window, planes, taps)
+    source, planes, slots, where = _source(w, n, window, channels, taps)
+    places = planes.plane * slots + taps_at(window, planes, taps)
     bias = np.zeros(len(op.weight), np.float32) if op.bias is None else op.bias.astype(np.float32)
     # Not over what the convolution still reads.
     over = [n.residual] if n.residual and w.at(n.residual).base is not source.base else []
@@ -45,17 +46,32 @@ def _(w: Writer, n: Task) -> None:
     rows = rows_of(outs, places, values, bias, skip)
     steps = rows.steps
     mask, tail = mask_of(layout)
+    names = w.rows(rows, {"steps": steps, "starts": rows.starts})
     struct = w.struct(
-        "ep_conv", "conv",
-        w.array("values", rows.values), w.array("steps", steps), w.array("starts", rows.starts), w.array("rows", rows.rows),
-        w.array("bias", rows.bias), w.array("groups", rows.groups), len(rows.groups), len(rows.rows),
+        "ep_conv", "conv", *names.values(), len(rows.groups), len(rows.rows),
         layout.span, layout.plane, tail, mask, act_text(n.act),
     )  # fmt: skip
     plane = w.layout(n.residual).plane if n.residual else 0
     table = w.scratch("mask", table_floats(layout))
     w.step(f"ep_conv{bits(steps)}", struct, source, add, str(plane), to, table)
     stored = sum(a.nbytes for a in (rows.values, steps, rows.starts, rows.rows, rows.groups))
-    w.encoded(n, "csr", stored, f"steps of {bits(steps)} bits; only nonzeros are multiplied")
+    w.encoded(
+        n,
+        "csr",
+        stored,
+        f"steps of {bits(steps)} bits; only nonzeros are multiplied",
+        **names,
+        **where,
+        group_count=len(rows.groups),
+        plane=planes.plane,
+        taps=_tap_table(op, window, planes),
+    )
+
+
+def _tap_table(op: Conv, window: Window, planes: Layout) -> list[tuple[int, int, int]]:
+    """(phase, place, index in the kernel) of every tap."""
+    phases, places = tap_phases(window), tap_places(window, planes.strides[1:])
+    return [(phases[tap], place, int(np.ravel_multi_index(tap, op.kernel))) for tap, place in places.items()]
 
 
 def _weights(op: Conv, window: Window) -> tuple[Array, Array, Array, Array]:
@@ -76,23 +92,28 @@ def taps_at(window: Window, layout: Layout, taps: Array) -> Array:
     return np.array([table[tuple(t)] for t in taps.tolist()], np.int64)
 
 
-def _source(w: Writer, n: Task, window: Window, channels: Array, taps: Array) -> tuple[Place, Layout, Array]:
-    """(where planes begin, their layout, the plane that each weight reads), after the step that makes them if they must be made."""
+def _source(w: Writer, n: Task, window: Window, channels: Array, taps: Array) -> tuple[Place, Layout, Array, dict[str, str]]:
+    """(where planes begin, their layout, the plane that each weight reads, constants naming them).
+
+    After the step that makes the planes, where they must be made.
+    """
     x = n.inputs[0]
     if source_of(window, n, w.graph, w.tasks) == "direct":
-        return w.at(x), w.layout(x), channels
+        return w.at(x), w.layout(x), channels, {}
     table = tap_phases(window)
     phases = np.array([table[tuple(t)] for t in taps.tolist()], np.int64)
     count = int(np.prod([a.stride for a in window.axes]))
     made, planes = np.unique(channels * count + phases, return_inverse=True)
     if not len(made):
         made = np.zeros(1, np.int64)
-    place, layout = split(w, n, window, made // count, made % count, 0.0)
-    return place, layout, planes
+    place, layout, names = split(w, n, window, made // count, made % count, 0.0)
+    return place, layout, planes, names
 
 
-def split(w: Writer, n: Task, window: Window, channels: Array, phases: Array, fill: float) -> tuple[Place, Layout]:
-    """Makes the planes that hold these phases of these channels."""
+def split(
+    w: Writer, n: Task, window: Window, channels: Array, phases: Array, fill: float
+) -> tuple[Place, Layout, dict[str, str]]:
+    """Makes the planes that hold these phases of these channels; with the constants that name both."""
     x = w.layout(n.inputs[0])
     layout = w.layouts.sources[n.name]
     layout = dataclasses.replace(layout, floats=layout.front + len(channels) * layout.plane + GRAIN)
@@ -103,15 +124,17 @@ def split(w: Writer, n: Task, window: Window, channels: Array, phases: Array, fi
 
     spatial = len(window.axes)
     pitches, made = three(x.strides[1:], 0), three(layout.strides[1:], 0)
+    names = {"channels": w.array("channels", channels.astype(np.uint16)), "phases": "NULL"}
+    if phases.any():
+        names["phases"] = w.array("phases", phases.astype(np.uint8))
     struct = w.struct(
-        "ep_planes", "planes",
-        w.array("channels", channels.astype(np.uint16)), w.array("phases", phases.astype(np.uint8)) if phases.any() else "NULL",
-        len(channels), _braces(three(x.sizes[1:], 1)), _braces(three(tuple(a.stride for a in window.axes), 1)),
+        "ep_planes", "planes", *names.values(), len(channels),
+        _braces(three(x.sizes[1:], 1)), _braces(three(tuple(a.stride for a in window.axes), 1)),
         x.plane, pitches[0] if spatial > 2 else 0, pitches[1] if spatial > 1 else 0,
         layout.front, layout.plane, made[0] if spatial > 2 else 0, made[1] if spatial > 1 else 0, fill,
     )  # fmt: skip
     w.step("ep_split", struct, w.at(n.inputs[0]), place)
-    return place + layout.front, layout
+    return place + layout.front, layout, names
 
 
 def _braces(numbers: list[int]) -> str:
@@ -123,12 +146,18 @@ def _single(w: Writer, n: Task, op: Conv, window: Window) -> None:
     x = w.layout(n.inputs[0])
     outs, channels, taps, values = _weights(op, window)
     reach = [dict(zip(a.taps, a.reach, strict=True)) for a in window.axes]
-    inside = np.array([all(0 <= r[t] < a.size for r, t, a in zip(reach, tap, window.axes, strict=True)) for tap in taps.tolist()], bool)
+    inside = np.array(
+        [all(0 <= r[t] < a.size for r, t, a in zip(reach, tap, window.axes, strict=True)) for tap in taps.tolist()], bool
+    )
     outs, channels, taps, values = outs[inside], channels[inside], taps[inside], values[inside]
     places = channels * x.strides[0]
     for axis, (r, s) in enumerate(zip(reach, x.strides[1:], strict=True)):
         places = places + np.array([r[t] for t in taps[:, axis].tolist()], np.int64) * s
-    write_linear(w, n, outs, places, values, op.bias)
+    table = []
+    for tap in itertools.product(*(a.taps for a in window.axes)):
+        place = sum(r[t] * s for r, t, s in zip(reach, tap, x.strides[1:], strict=True))
+        table.append((0, place, int(np.ravel_multi_index(tap, op.kernel))))
+    write_linear(w, n, outs, places, values, op.bias, plane=x.strides[0], taps=table)
 
 
 @lower(MaxPool, AvgPool)
@@ -151,7 +180,7 @@ def _(w: Writer, n: Task) -> None:
         table = tap_phases(window)
         phases, slots = np.unique([table[tuple(t)] for t in taps.tolist()], return_inverse=True)
         channels = np.repeat(np.arange(x.channels), len(phases))
-        source, planes = split(w, n, window, channels, np.tile(phases, x.channels), -LARGEST if largest else 0.0)
+        source, planes, _ = split(w, n, window, channels, np.tile(phases, x.channels), -LARGEST if largest else 0.0)
         places, stride = slots * planes.plane + taps_at(window, planes, taps), planes.plane * len(phases)
     scale, scales = 1.0, "NULL"
     if isinstance(op, AvgPool):

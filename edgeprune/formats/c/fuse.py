@@ -55,9 +55,13 @@ def tasks_of(graph: Graph) -> tuple[Task, ...]:
         follower = alone.get(end.name)
         if isinstance(node.op, Conv) and follower is not None and isinstance(follower.op, Add):
             other = [name for name in follower.inputs if name != end.name]
-            same = len(other) == 1 and other[0] not in graph.inputs and graph.values[other[0]].shape == graph.values[end.name].shape
-            # The other side must be there when the convolution runs at the sum's place; of two convolutions the later one takes it.
-            if same and not (isinstance(_maker(graph, other[0]), Conv) and other[0] in alone and made_at[other[0]] > made_at[end.name]):
+            same = (
+                len(other) == 1 and other[0] not in graph.inputs and graph.values[other[0]].shape == graph.values[end.name].shape
+            )
+            # The other side must be there when the convolution runs: of two convolutions the later one takes the sum.
+            if same and not (
+                isinstance(_maker(graph, other[0]), Conv) and other[0] in alone and made_at[other[0]] > made_at[end.name]
+            ):
                 end, residual = follower, other[0]
                 follower = alone.get(end.name)
         if isinstance(node.op, _BOUNDED) and follower is not None and act_of(follower.op) is not None:

@@ -1,8 +1,8 @@
 """Where the elements of each value lie in memory.
 
-A vector or a sequence lies as numpy would lay it. A map lies in **planes**, one a channel: its rows have the pitch of every map that
-a kernel may walk in step with it, and zeros stand between rows and planes where a window reads beyond the edge. The zeros after a row
-serve as those before the next one, and likewise those between planes, so that a border is stored once.
+A vector or a sequence lies as numpy would lay it. A map lies in **planes**, one a channel: its rows have the pitch of every map
+that a kernel may walk in step with it, and zeros stand between rows and planes where a window reads beyond the edge. The zeros
+after a row serve as those before the next one, and likewise those between planes, so that a border is stored once.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def flat(shape: Shape) -> Layout:
 def in_planes(shape: Shape, pitches: Sequence[int], before: Sequence[int], gaps: Sequence[int]) -> Layout:
     """Planes for channels and spatial axes.
 
-    `pitches`: for each spatial axis but the first, how many places one step of the axis before it takes. `before`: how far windows
-    read before the first place of each axis; `gaps`: how many zeros stand between the end of an axis and its next beginning.
+    `pitches`: for each spatial axis but the first, how many places one step of the axis before it takes. `before`: how far
+    windows read before the first place of each axis; `gaps`: how many zeros stand between the end of an axis and its next one.
     """
     sizes = shape[1:]
     strides = [1]
@@ -149,7 +149,8 @@ def layouts_of(graph: Graph, tasks: Sequence[Task]) -> Layouts:
         else:
             made[task.name] = window
             pitches.stretch(
-                f"{task.name}'s source", [n + max(b, a) for n, b, a in zip(window.sizes, window.before, window.after, strict=True)]
+                f"{task.name}'s source",
+                [n + max(b, a) for n, b, a in zip(window.sizes, window.before, window.after, strict=True)],
             )
             pitches.unite([task.name, f"{task.name}'s source"])
     for name, (before, after) in borders.items():

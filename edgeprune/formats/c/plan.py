@@ -31,7 +31,7 @@ class Buffer:
 
 
 def place(buffers: Sequence[Buffer]) -> int:
-    """Gives every buffer its offset, the largest first, each at the lowest place free while it lives. Returns the floats in all."""
+    """Gives every buffer its offset, the largest first, each at the lowest place free while it lives. Returns all floats."""
     placed: list[Buffer] = []
     used = [b for b in buffers if b.first >= 0]
     for buffer in sorted(used, key=lambda b: (-b.room, b.first, b.last, b.name)):

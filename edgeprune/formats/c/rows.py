@@ -24,7 +24,8 @@ class Rows:
     def starts(self) -> Array:
         """int32: the first place of each output that has weights."""
         begins = np.cumsum(self.counts) - self.counts
-        return self.places[begins[self.counts > 0]].astype(np.int32)
+        starts: Array = self.places[begins[self.counts > 0]].astype(np.int32)
+        return starts
 
     @property
     def steps(self) -> Array:
@@ -43,7 +44,7 @@ def narrowest(numbers: Array) -> Array:
 
 
 def bits(numbers: Array) -> int:
-    return numbers.dtype.itemsize * 8
+    return int(numbers.dtype.itemsize) * 8
 
 
 def rows_of(outs: Array, places: Array, values: Array, bias: Array, skip: Array | None = None) -> Rows:

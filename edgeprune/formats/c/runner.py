@@ -15,7 +15,7 @@ from ..artifact import Runner
 from .compiler import local_compiler, shared_library
 
 
-def interface(header: str) -> tuple[dict[str, Shape], dict[str, Shape], str]:
+def interface(header: str) -> tuple[list[tuple[str, Shape]], list[tuple[str, Shape]], str]:
     """(inputs, outputs, version) that a header declares. Raises ValueError when it is not one of ours."""
     said = dict(re.findall(r"^#define (\w+) (.*)$", header, re.MULTILINE))
     prefixes = [name.removesuffix("_ARENA_BYTES") for name in said if name.endswith("_ARENA_BYTES")]
@@ -23,12 +23,12 @@ def interface(header: str) -> tuple[dict[str, Shape], dict[str, Shape], str]:
         raise ValueError("it declares no arena")
     prefix = prefixes[0]
 
-    def side(word: str) -> dict[str, Shape]:
-        names = {}
+    def side(word: str) -> list[tuple[str, Shape]]:
+        found = []
         for i in range(int(said[f"{prefix}_{word}S"])):
             shape = said[f"{prefix}_{word}{i}_SHAPE"].strip("{}")
-            names[unquoted(said[f"{prefix}_{word}{i}_NAME"])] = tuple(int(n) for n in shape.split(",") if n.strip())
-        return names
+            found.append((unquoted(said[f"{prefix}_{word}{i}_NAME"]), tuple(int(n) for n in shape.split(",") if n.strip())))
+        return found
 
     return side("INPUT"), side("OUTPUT"), unquoted(said[f"{prefix}_VERSION"])
 
@@ -47,10 +47,12 @@ class CRunner(Runner):
             raise EdgepruneError(f"{header} is missing; a C model is the pair {path.name} and {header.name}")
         text = header.read_text()
         try:
-            self.inputs, self.outputs, version = interface(text)
+            ins, outs, version = interface(text)
             prefix = re.findall(r"^size_t (\w+)_arena_bytes\(void\);$", text, re.MULTILINE)[0]
         except (ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
             raise EdgepruneError(f"{header} is not the header of a model that edgeprune wrote ({error})") from None
+        # An output may be asked for twice, under one name.
+        self.inputs, self.outputs, self._shapes = dict(ins), dict(outs), [shape for _, shape in outs]
         library = ctypes.CDLL(str(shared_library(path)))
         self._run = getattr(library, f"{prefix}_run")
         size = getattr(library, f"{prefix}_arena_bytes")
@@ -66,7 +68,7 @@ class CRunner(Runner):
     def feed(self, *arrays: Array) -> None:
         batch = self.check(arrays)
         self._fed = [np.ascontiguousarray(a, dtype=np.float32) for a in arrays]
-        self._made = [np.empty((batch, *shape), np.float32) for shape in self.outputs.values()]
+        self._made = [np.empty((batch, *shape), np.float32) for shape in self._shapes]
         self._calls = [self._pointers(i) for i in range(batch)]
 
     def _pointers(self, sample: int) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from ..._version import __version__
 from ...graph import Shape
 from ..artifact import Metadata
 from .plan import Buffer, lower_bound, place
+from .reading import note_text
 from .writer import Place, Writer, float_text
 
 KERNELS = Path(__file__).with_name("kernels")
@@ -71,10 +72,22 @@ def arena_of(w: Writer) -> Arena:
     return Arena(4 * place(w.buffers) + ALIGNMENT, 4 * lower_bound(w.buffers))
 
 
-def source_text(w: Writer, arena: Arena, header: str) -> str:
+def source_text(w: Writer, arena: Arena, header: str, metadata: Metadata) -> str:
     """The .c file."""
+    note = {
+        "inputs": {name: v.shape for name, v in w.graph.inputs.items()},
+        "outputs": {name: w.graph.values[name].shape for name in w.graph.outputs},
+        "operations": [[type(node.op).__name__, node.inputs, node.name] for node in w.graph.nodes],
+        "weights": w.stored,
+        "metadata": metadata.to_json(),
+    }
     return template("model.c").substitute(
-        model=w.prefix, header=header, version=__version__, kernels=kernel_text({step.kernel for step in w.steps}), body=body_text(w, arena)
+        model=w.prefix,
+        header=header,
+        version=__version__,
+        kernels=kernel_text({step.kernel for step in w.steps}),
+        body=body_text(w, arena),
+        note=note_text(note),
     )
 
 
@@ -197,7 +210,5 @@ def comment(text: str) -> str:
 
 
 def c_string(text: str) -> str:
-    encoded = "".join(
-        chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode()
-    )
+    encoded = "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
     return f'"{encoded}"'

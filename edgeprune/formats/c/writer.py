@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..artifact import LayerEncoding
 from .fuse import LARGEST, Act, Task, tasks_of
 from .layout import GRAIN, Layout, Layouts, flat, layouts_of
 from .plan import Buffer
+from .rows import Rows
 
 _C_TYPES = {"float32": "float", "int32": "int32_t", "uint16": "uint16_t", "uint8": "uint8_t"}
 
@@ -56,6 +58,7 @@ class Writer:
         self.buffers: list[Buffer] = []
         self.steps: list[Step] = []
         self.encodings: list[LayerEncoding] = []
+        self.stored: list[dict[str, Any]] = []
         self.places: dict[str, Place] = {}
         self.task = 0  # the number of the one being written
         self._flattened: dict[str, Place] = {}
@@ -124,11 +127,16 @@ class Writer:
     # -- constants and steps ---------------------------------------------------------------------------------------
 
     def array(self, what: str, numbers: Array) -> str:
-        """The C name of a constant array; arrays of the same bytes are stored once. An empty one is one zero: C has no empty arrays."""
+        """The C name of a constant array; equal ones are stored once. An empty one is one zero: C has no empty arrays."""
         numbers = np.ascontiguousarray(numbers).reshape(-1)
         c_type = _C_TYPES[numbers.dtype.name]
         text = number_text(numbers) or "0"
         return self._constant(f"static const {c_type} {{}}[{max(numbers.size, 1)}]", what, text)
+
+    def rows(self, rows: Rows, indices: dict[str, Array]) -> dict[str, str]:
+        """The C names of the constants that hold rows of weights, by field."""
+        fields = {"values": rows.values, **indices, "rows": rows.rows, "bias": rows.bias, "groups": rows.groups}
+        return {field: self.array(field, a) for field, a in fields.items()}
 
     def struct(self, c_type: str, what: str, *fields: str | int | float) -> str:
         """A pointer to a constant struct. Numbers are written as they are; texts are C already."""
@@ -183,10 +191,12 @@ class Writer:
         """An ep_view whose first axis is `first` and whose last ones are `rest`, ones between."""
         return self.exact_view([*first, *[(1, 0, 0, 0)] * (3 - len(rest)), *rest])
 
-    def encoded(self, task: Task, encoding: str, stored: int, reason: str) -> None:
+    def encoded(self, task: Task, encoding: str, stored: int, reason: str, **where: Any) -> None:
+        """Says how the weight of a task is stored; `where` is what reading.py decodes it by."""
         weight: Array = task.op.arrays["weight"]
         nonzeros = int((weight != 0).sum())
         shape = tuple(weight.shape)
+        self.stored.append({"layer": task.name, "shape": list(shape), "encoding": encoding, "bytes": stored, **where})
         self.encodings.append(LayerEncoding(task.name, task.source, shape, encoding, nonzeros, weight.size, stored, reason))
 
 

@@ -2,6 +2,8 @@
 #ifndef EP_VIEW_H
 #define EP_VIEW_H
 
+#include "ep.h"
+
 typedef struct {
     int32_t size[4];
     int32_t in[4], other[4], out[4];

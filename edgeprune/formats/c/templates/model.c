@@ -4,3 +4,4 @@
 #define EP_MODEL
 ${kernels}
 ${body}
+${note}

@@ -1,0 +1,91 @@
+"""What a written model holds, read back from its source.
+
+The source ends with a comment of JSON that says which constants hold which weight, and how their places became indices.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import EdgepruneError
+from ...graph import Array
+from ..artifact import Artifact, Metadata, Operation, Tensor
+
+MARK = "edgeprune: "
+_TYPES = {"float": np.float32, "int32_t": np.int32, "uint16_t": np.uint16, "uint8_t": np.uint8}
+
+
+def note_text(said: dict[str, Any]) -> str:
+    """The comment; nothing in it ends it early."""
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"/* {MARK}{text.replace('/', chr(92) + '/').replace('?', chr(92) + 'u003f')} */"
+
+
+def read(path: Path) -> Artifact:
+    """The constants decoded to weights. Raises EdgepruneError when the file is not a model that edgeprune wrote."""
+    try:
+        text = path.read_text()
+        said = json.loads(text[text.rindex(f"/* {MARK}") + len(MARK) + 3 : text.rindex(" */")])
+        metadata, _ = Metadata.from_json(said["metadata"])
+        tensors = [tensor for weight in said["weights"] for tensor in _tensors(text, weight)]
+        operations = tuple(Operation(kind, tuple(ins), (out,)) for kind, ins, out in said["operations"])
+        inputs, outputs = ({name: (1, *shape) for name, shape in said[side].items()} for side in ("inputs", "outputs"))
+    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        raise EdgepruneError(f"{path} is not a C model that edgeprune wrote, or it was changed ({error})") from None
+    return Artifact("c", path.stat().st_size, inputs, outputs, tuple(tensors), operations, metadata)
+
+
+def _constant(text: str, name: str) -> Array:
+    found = re.search(rf"^static const (\w+) {re.escape(name)}\[\d+\] = \{{([^}}]*)\}};", text, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"the constant {name} is missing")
+    return np.array(found[2].replace("f", "").split(","), np.float64).astype(_TYPES[found[1]])
+
+
+def _tensors(text: str, said: dict[str, Any]) -> list[Tensor]:
+    weight = np.zeros(said["shape"], np.float32)
+    if said["encoding"] == "dense":
+        weight[:] = _constant(text, said["weight"])[: weight.size].reshape(weight.shape)
+        bias = _constant(text, said["bias"])
+    else:
+        groups = _constant(text, said["groups"])[: 2 * said["group_count"]].reshape(-1, 2).astype(np.int64)
+        counts = np.repeat(groups[:, 1], groups[:, 0])
+        rows, total = _constant(text, said["rows"])[: len(counts)].astype(np.int64), int(counts.sum())
+        bias = np.zeros(len(weight), np.float32)
+        bias[rows] = _constant(text, said["bias"])[: len(counts)]
+        flat = weight.reshape(len(weight), -1)
+        flat[np.repeat(rows, counts), _columns(text, said, counts, total)] = _constant(text, said["values"])[:total]
+    stored = int(said["bytes"])
+    made = [Tensor(said["layer"] + ".weight", tuple(weight.shape), "float32", said["encoding"], stored, weight)]
+    if bias.any():
+        made.append(Tensor(said["layer"] + ".bias", tuple(bias.shape), "float32", "dense", bias.nbytes, bias))
+    return made
+
+
+def _columns(text: str, said: dict[str, Any], counts: Array, total: int) -> Array:
+    """For every stored weight, its index in the flattened [in / groups, *kernel] of its row."""
+    if "starts" in said:
+        steps = _constant(text, said["steps"])[:total].astype(np.int64)
+        begins = (np.cumsum(counts) - counts)[counts > 0]
+        places = np.cumsum(steps) - steps
+        places += np.repeat(_constant(text, said["starts"])[: len(begins)] - places[begins], counts[counts > 0])
+    else:
+        places = _constant(text, said["columns"])[:total].astype(np.int64)
+    taps = np.array(said["taps"], np.int64).reshape(-1, 3)
+    plane, lowest = int(said["plane"]), int(taps[:, 1].min(initial=0))
+    slots = (places - lowest) // plane
+    reach = places - slots * plane
+    channels, phases = slots, np.zeros_like(slots)
+    if "channels" in said:
+        channels = _constant(text, said["channels"]).astype(np.int64)[slots]
+        phases = _constant(text, said["phases"]).astype(np.int64)[slots] if said["phases"] != "NULL" else phases
+    by_place = {(phase, place): tap for phase, place, tap in taps.tolist()}
+    tap = np.array([by_place[pair] for pair in zip(phases.tolist(), reach.tolist(), strict=True)], np.int64)
+    kernel, inner = int(np.prod(said["shape"][2:])), int(said["shape"][1])
+    columns: Array = channels % inner * kernel + tap
+    return columns
