@@ -36,23 +36,23 @@ class Model:
 
     path: Path
     prefix: str
-    inputs: dict[str, Shape]
-    outputs: dict[str, Shape]
+    inputs: tuple[Shape, ...]
+    outputs: tuple[Shape, ...]
     version: str
 
     def random_inputs(self, seed: int) -> list[Array]:
         """Between 0 and 1, as every profile is fed."""
         random = np.random.default_rng(seed)
-        return [random.random(shape, np.float32) for shape in self.inputs.values()]
+        return [random.random(shape, np.float32) for shape in self.inputs]
 
     def split(self, data: bytes) -> list[Array]:
         """The outputs that the timing program wrote."""
-        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in self.outputs.values()]
+        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in self.outputs]
         if len(data) != 4 * sum(sizes):
             raise EdgepruneError(f"{self.path} gave {len(data)} bytes of outputs, not {4 * sum(sizes)}")
         flat = np.frombuffer(data, "<f4")
         ends = np.cumsum(sizes)
-        return [flat[e - n : e].reshape(shape) for e, n, shape in zip(ends, sizes, self.outputs.values(), strict=True)]
+        return [flat[e - n : e].reshape(shape) for e, n, shape in zip(ends, sizes, self.outputs, strict=True)]
 
 
 def read_model(path: Path) -> Model:
@@ -67,7 +67,7 @@ def read_model(path: Path) -> Model:
         (prefix,) = re.findall(r"^size_t (\w+)_arena_bytes\(void\);$", text, re.MULTILINE)
     except (ValueError, KeyError, UnicodeDecodeError) as error:
         raise EdgepruneError(f"{header} is not the header of a model that edgeprune wrote ({error})") from None
-    return Model(path, prefix, inputs, outputs, version)
+    return Model(path, prefix, tuple(shape for _, shape in inputs), tuple(shape for _, shape in outputs), version)
 
 
 def compiler_for(isa: str, features: Sequence[str]) -> list[str]:
@@ -98,7 +98,7 @@ def build_timer(model: Model, isa: str, features: Sequence[str], out: Path) -> s
     """Compiles the executable `out`; the compiler's name. With no `features` it is for this machine alone."""
     command = compiler_for(isa, features)
     alone = () if isa == isa_of(machine()) and not features else ("-static",)
-    sizes = [[str(int(np.prod(shape, dtype=np.int64))) for shape in side.values()] for side in (model.inputs, model.outputs)]
+    sizes = [[str(int(np.prod(shape, dtype=np.int64))) for shape in side] for side in (model.inputs, model.outputs)]
     several = int(len(model.inputs) != 1 or len(model.outputs) != 1)
     defines = [
         f'-DEP_HEADER="{model.path.with_suffix(".h").name}"',
