@@ -11,6 +11,8 @@ targets.py       devices: folders with a target.toml, checked; detection.py find
 remote.py        profile a file on a target
 transport.py     a shell on a device, a fresh folder there; ssh.py and adb.py reach it
 device_facts.py  what a device says about itself
+emulation.py     a C model on another processor by qemu; count_instructions.c is its plugin
+reachable.py     which targets there are, and can be reached now
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
        c_runner INPUTS OUTPUTS WARMUP
 
    INPUTS holds the model's inputs as float32, one after the other; its outputs of the first run go to OUTPUTS. It says one line of
-   JSON when it is warm, then answers every line `run SECONDS MOST` with the nanoseconds of each run, until its input ends.
+   JSON when it is warm, then answers every line `run SECONDS MOST` with the nanoseconds of each run, and every line `repeat RUNS`
+   when so many are done, until its input ends.
 
    The build defines EP_HEADER, EP_RUN, EP_ARENA_BYTES, EP_SEVERAL (0 or 1), EP_INPUTS and EP_OUTPUTS: the numbers of floats. */
 #define _POSIX_C_SOURCE 199309L
@@ -146,6 +147,11 @@ int main(int count, char **words) {
         double seconds;
         long most;
         if (sscanf(line, "run %lf %ld", &seconds, &most) == 2) answer(seconds, most);
+        if (sscanf(line, "repeat %ld", &most) == 1) {
+            while (most-- > 0) run();
+            printf("{\"done\": true}\n");
+            fflush(stdout);
+        }
     }
     return 0;
 }

@@ -8,6 +8,7 @@ from typing import IO
 from rich.console import Group
 from rich.text import Text
 
+from ..profiling.emulation import Emulation
 from ..profiling.reachable import Reach
 from ..profiling.result import Profile
 from .measurements import print_profile
@@ -46,3 +47,17 @@ def print_measured(profile: Profile, stream: IO[str] | None = None) -> None:
             said.append(f"{moment.temperature_c:.0f} °C")
         if said:
             console.print(Text(f"{name}: {', '.join(said)}"))
+
+
+def print_emulation(run: Emulation, stream: IO[str] | None = None) -> None:
+    """Writes what an emulated run computed and how many instructions it took."""
+    counted = f"{run.instructions:,}" if run.instructions is not None else f"not counted: {run.why_not_counted}"
+    lines = [
+        f"emulated on {run.target} by {run.emulator}: {run.path}, {run.runtime}",
+        f"  against this machine       {run.largest_relative_error:.2g} largest relative error, "
+        f"{'the same' if run.same_class else 'ANOTHER'} class",
+        f"  instructions of one run    {counted}",
+        f"  program                    {run.program_bytes:,} bytes",
+        "an emulator's time says nothing of the device's, so none is told",
+    ]
+    console_for(stream).print(Text("\n".join(lines)))
