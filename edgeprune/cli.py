@@ -235,7 +235,7 @@ def inspect(file: str, as_json: bool, **given: Any) -> None:
 @click.option("--target", metavar="NAME|FOLDER", help="A device that `edgeprune targets` lists.  [default: this machine]")
 @click.option("--host", metavar="WHERE", help="Where the device is: an ssh destination, or its serial number for adb.")
 @click.option("--workdir", metavar="DIR", help="Folder on the device for what is sent there and removed again.")
-@click.option("--emulate", is_flag=True, help="Run a .c model on the target's processor by qemu: results and instructions, no times.")
+@click.option("--emulate", is_flag=True, help="Run a .c model on the target's processor by qemu: results, no times.")
 @click.option("--compare", "others", multiple=True, type=click.Path(), help="Another artifact, measured in turns; repeatable.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="At least so many timed runs.")
@@ -258,8 +258,8 @@ def profile(
     """Measure ARTIFACT on this machine's CPU or on a device: load, first run, latency, memory."""
     from .profiling import compare, profile_on
     from .profiling import profile as measure
-    from .report import print_comparison, print_profile
     from .profiling.emulation import emulate as emulated
+    from .report import print_comparison, print_profile
     from .report.devices import print_emulation, print_measured
 
     if target is None and (host or workdir or emulate):

@@ -25,7 +25,8 @@ from .transport import Folder, Local, finished
 
 EMULATORS = {"aarch64": "qemu-aarch64", "armv7": "qemu-arm", "riscv64": "qemu-riscv64", "x86_64": "qemu-x86_64"}
 PLUGIN = Path(__file__).with_name("count_instructions.c")
-FEW, MANY = 1, 21  # runs, whose difference is free of what starting costs
+FEW = 6  # runs, whose difference from one is free of what starting costs
+ENOUGH = 1_000_000  # instructions to count at least, because starting varies by a thousand or so
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,14 @@ def _count(command: list[str], program: Path, own: str, deadline: float) -> tupl
     plugin = Path(own, "count.so")
     try:
         compile_c([local_compiler()], [PLUGIN], plugin, ("-std=c99", "-O2", "-shared", "-fPIC"))
-        counts = [_instructions(command, program, plugin, own, runs, deadline) for runs in (FEW, MANY)]
+        one, few = (_instructions(command, program, plugin, own, runs, deadline) for runs in (1, FEW))
+        each = max((few - one) // (FEW - 1), 1)
+        if few - one < ENOUGH:
+            more = 1 + ENOUGH // each
+            each = round((_instructions(command, program, plugin, own, 1 + more, deadline) - one) / more)
     except EdgepruneError as error:
         return None, f"this qemu does not count: {error}"
-    return round((counts[1] - counts[0]) / (MANY - FEW)), ""
+    return each, ""
 
 
 def _instructions(command: list[str], program: Path, plugin: Path, own: str, runs: int, deadline: float) -> int:
