@@ -97,7 +97,7 @@ class Walk:
         """The argument as a value `[batch, *axes]` with its channels on the tensor's dim `channel`."""
         name, frame = self.take(node, argument, channel)
         if not frame.batch_first:
-            raise self.unsupported(node, "the batch is not its first axis")
+            raise self.unsupported(node, "its first axis is not the batch alone")
         return name
 
     def lay(self, name: str, node: fx.Node | None = None) -> Laid:
@@ -118,7 +118,11 @@ class Walk:
 
     def array(self, tensor: torch.Tensor | None) -> Array | None:
         """A weight as the graph keeps it; None stays None."""
-        return None if tensor is None else np.ascontiguousarray(tensor.detach().cpu().numpy())
+        if tensor is None:
+            return None
+        # A computed constant may still be overwritten; the module's weights may not (see _evaluate).
+        own = tensor.untyped_storage().data_ptr() in self.weights
+        return np.ascontiguousarray((tensor if own else tensor.clone()).detach().cpu().numpy())
 
     def weight(self, node: fx.Node, tensor: Any) -> Array:
         """A weight that must be there and must not depend on the input."""
