@@ -1,6 +1,7 @@
 """torch -> Graph: the only place where PyTorch's op names meet the graph.
 
 walk.py        the walk over an exported program: arguments, constants, names, in-place ops, refusals
+naming.py      what an exported node and its layer are called
 layout.py      where a value's elements lie in the tensor PyTorch sees: reshapes and permutations without nodes
 taking.py      from a layout to a value: the rearrangement that a reader needs
 scores.py      attention, however it is written

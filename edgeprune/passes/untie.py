@@ -102,8 +102,8 @@ def _best_masks(op: Op, ins: Sequence[Value], into: Mask, out: Mask) -> tuple[_P
 def _by_group_size(op: Conv, into: Mask, out: Mask) -> tuple[_Part, ...] | None:
     """A grouped convolution as a few with equal groups each: groups of similar size together, padded with zero channels."""
     if op.depthwise and op.weight.shape[0] == op.groups:
-        alive = out  # one channel in, one out: a group lives when its output does
-        return None if alive.all() else _group_parts(op, into, out, [np.flatnonzero(alive)])
+        # One channel in, one out: a group lives when its output does.
+        return None if out.all() else _group_parts(op, into, out, [np.flatnonzero(out)])
     members_in, members_out = into.reshape(op.groups, -1), out.reshape(op.groups, -1)
     sizes = np.stack([members_in.sum(1), members_out.sum(1)], 1)
     alive = np.flatnonzero(members_out.any(1))
@@ -125,7 +125,8 @@ def _buckets(sizes: Array, taps: int) -> list[tuple[int, int]]:
         each = cost[:end] + layer + (end - np.arange(end)) * most[:, 0] * most[:, 1] * taps
         start[end] = int(each.argmin())
         cost[end] = each[start[end]]
-    cuts, end = [], n
+    cuts: list[tuple[int, int]] = []
+    end = n
     while end:
         cuts.append((int(start[end]), end))
         end = int(start[end])

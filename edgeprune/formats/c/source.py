@@ -34,7 +34,7 @@ def kernel_files() -> dict[str, str]:
     """kernel name: the file it is in."""
     found = {}
     for path in sorted(KERNELS.glob("*.c")):
-        for name in re.findall(r"(?:EP_KERNEL void |EP_MAP\()(ep_\w+)[(,]", path.read_text()):
+        for name in re.findall(r"(?:EP_KERNEL void |^EP_[A-Z]+\()(ep_\w+)[(,]", path.read_text(), re.MULTILINE):
             found[name] = path.name
     return found
 
@@ -118,6 +118,8 @@ def steps_text(w: Writer) -> Iterator[str]:
 def memory(w: Writer, at: Place) -> str:
     if isinstance(at.base, Buffer):
         return f"a + {at.base.offset + at.offset}"
+    if isinstance(at.base, str):
+        return f"{at.base} + {at.offset}" if at.offset else at.base
     side, number = at.base
     base = f"{side}[{number}]" if several(w) else side
     return f"{base} + {at.offset}" if at.offset else base
