@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +17,20 @@ from .flow import Probe
 from .masks import Masks
 
 log = logging.getLogger("edgeprune")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _on_few_threads(choose: Callable[P, R]) -> Callable[P, R]:
+    """`choose`, whose first argument is a probe, run on as many threads as that probe is worth."""
+
+    @functools.wraps(choose)
+    def chosen(*args: P.args, **kwargs: P.kwargs) -> R:
+        with cast(Probe, args[0]).threads():
+            return choose(*args, **kwargs)
+
+    return chosen
 
 
 class Unholdable(EdgepruneError):
@@ -67,6 +83,7 @@ def top(probe: Probe, scores: Mapping[str, Tensor], budget: int, eligible: Mappi
     return flat.masks(_chosen(order, budget, probe.total))
 
 
+@_on_few_threads
 def all_alive(
     probe: Probe,
     scores: Mapping[str, Tensor],
@@ -112,6 +129,7 @@ def all_alive(
     return flat.masks(row)
 
 
+@_on_few_threads
 def reserved(
     probe: Probe,
     scores: Mapping[str, Tensor],

@@ -70,7 +70,7 @@ class _Small:
         with torch.no_grad():
             rows = torch.zeros_like(self.whole.index_select(0, self.rows))
             rows.index_copy_(1, self.columns, self.weight.detach().to(rows.dtype))
-            self.whole.zero_().index_copy_(0, self.rows, rows)
+            self.whole.index_copy_(0, self.rows, rows)  # the other rows are masked as a whole
 
 
 @contextlib.contextmanager

@@ -22,14 +22,13 @@ VALUE = 16
 
 
 @contextlib.contextmanager
-def enough_threads(module: nn.Module, sample: Tensor, batch_size: int) -> Iterator[None]:
-    """One thread inside the block where batches of `batch_size` are too little work to be shared out among several.
+def threads_for(multiply_adds: float) -> Iterator[None]:
+    """One thread inside the block where so much work at a time is too little to be shared out among several.
 
-    Decided by the network and the size of a batch, not by a clock, so that a repeated run computes the same bits. `sample` is
-    a small batch on the module's device; on an accelerator nothing changes. Outside the block the number is as before.
+    Outside the block the number of threads is as before.
     """
     before = torch.get_num_threads()
-    if sample.device.type != "cpu" or before == 1 or work(module, sample) / len(sample) * batch_size >= WORTH_SHARING:
+    if before == 1 or multiply_adds >= WORTH_SHARING:
         yield
         return
     torch.set_num_threads(1)
@@ -39,24 +38,31 @@ def enough_threads(module: nn.Module, sample: Tensor, batch_size: int) -> Iterat
         torch.set_num_threads(before)
 
 
-def work(module: nn.Module, sample: Tensor) -> int:
-    """Multiply-adds of one call on `sample`, with VALUE more for every value that an operation makes."""
-    counting = _Counting()
-    with torch.no_grad(), counting:
+def enough_threads(module: nn.Module, sample: Tensor, batch_size: int) -> contextlib.AbstractContextManager[None]:
+    """The threads that batches of `batch_size` are worth: one, or all that are allowed.
+
+    Decided by the network and the size of a batch, not by a clock, so that a repeated run computes the same bits. `sample` is
+    a small batch on the module's device; on an accelerator nothing changes.
+    """
+    if sample.device.type != "cpu" or torch.get_num_threads() == 1:
+        return contextlib.nullcontext()
+    with torch.no_grad(), Work() as work:
         module(sample)
-    return counting.total
+    return threads_for(work.multiply_adds / len(sample) * batch_size)
 
 
-class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the multiply-adds of what is called inside it, with VALUE more for every value that an operation makes."""
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
+        self.multiply_adds = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = function(*args, **kwargs)
         if function._overloadpacket in flop_registry:
-            self.total += flop_registry[function._overloadpacket](*args, **kwargs, out_val=out) // 2
+            self.multiply_adds += flop_registry[function._overloadpacket](*args, **kwargs, out_val=out) // 2
         if not function.is_view:
-            self.total += VALUE * sum(value.numel() for value in pytree.tree_leaves(out) if isinstance(value, Tensor))
+            self.multiply_adds += VALUE * sum(value.numel() for value in pytree.tree_leaves(out) if isinstance(value, Tensor))
         return out

@@ -132,30 +132,52 @@ def test_training_small_twice_gives_the_same_bits(net: tuple[nn.Module, tuple[in
     assert all((weight[~masks[name]] == 0).all() for name, weight in prunable(module).items())
 
 
-class Odd(nn.Module):
-    """Four layers that must stay whole: two sharing a weight, one read without being called, one with a forward of its own."""
+class Shared(nn.Module):
+    """Two layers with one weight."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(16, 16), nn.Linear(16, 16)
         self.second.weight = self.first.weight
-        self.read, self.replaced = nn.Linear(16, 16), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(F.relu(self.first(x)))
+
+
+class Read(nn.Module):
+    """A layer whose weight is used without calling it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.read.weight)
+
+
+class Replaced(nn.Module):
+    """A layer with a forward of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replaced = nn.Linear(16, 16)
         self.replaced.forward = lambda x: 2 * F.linear(x, self.replaced.weight)  # type: ignore[method-assign]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.replaced(F.linear(self.second(F.relu(self.first(x))), self.read.weight))
+        return self.replaced(x)
 
 
-def test_layers_that_do_more_than_their_own_call_stay_whole() -> None:
-    net = Odd()
+@pytest.mark.parametrize("make", [Shared, Read, Replaced])
+def test_layers_that_are_more_than_their_own_call_stay_whole(make: type[nn.Module]) -> None:
+    net = make()
     masks = sparse_masks(net, 0.3)
     masks.apply(net)
     x = torch.randn(6, 16)
-    expected, own = net(x), net.replaced.forward
+    expected, forwards = net(x), [vars(layer).get("forward") for layer in net.children()]
     with compacted(net, masks, x[:2]) as small:
         assert small.same(masks)
         assert torch.equal(net(x), expected)
-    assert net.replaced.forward is own
+    assert [vars(layer).get("forward") for layer in net.children()] == forwards
 
 
 def test_a_tiny_output_is_still_compared() -> None:
@@ -188,11 +210,12 @@ def test_a_frozen_layer_stays_as_it_is() -> None:
 
 
 def test_a_layer_without_weights_left_still_gives_its_bias() -> None:
-    net = nn.Sequential(nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 10))
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Tanh(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(32, 10))
     masks = sparse_masks(net)
-    masks["0.weight"][:] = False
+    masks["2.weight"][:] = False
     masks.apply(net)
-    x = torch.randn(3, 16)
+    x = torch.randn(3, 3, 6, 6)
     expected = net(x)
-    with compacted(net, masks, x[:2]):
+    with compacted(net, masks, x[:2]) as small:
+        assert small["0.weight"].numel() < masks["0.weight"].numel()
         torch.testing.assert_close(net(x), expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from nets import CifarResNet, LeNet300, Memory, made_up
 from torch import Tensor, nn
 
 from edgeprune.errors import CheckFailed, EdgepruneError
-from edgeprune.pruning import Place, Progress, Recipe, evaluate, recalibrate, train
+from edgeprune.pruning import Place, Probe, Progress, Recipe, all_alive, evaluate, recalibrate, train
 from edgeprune.pruning import threads as threads_file
-from edgeprune.pruning.threads import enough_threads, work
+from edgeprune.pruning.threads import Work, enough_threads
 
 
 def same_bits(a: nn.Module, b: nn.Module) -> bool:
@@ -175,13 +176,20 @@ def two_threads():  # type: ignore[no-untyped-def]
     torch.set_num_threads(before)
 
 
-def test_work_counts_multiply_adds_and_values() -> None:
-    value = threads_file.VALUE
-    linear = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU())
-    assert work(linear, torch.zeros(3, 16)) == 3 * (16 * 8 + value * (8 + 8))
-    conv = nn.Conv2d(4, 6, 3, groups=2, bias=False)
-    assert work(conv, torch.zeros(2, 4, 7, 7)) == 2 * 25 * 6 * (2 * 9 + value)
-    assert work(nn.Flatten(), torch.zeros(2, 4, 7, 7)) == 0
+@pytest.mark.parametrize(
+    ("layer", "shape", "multiply_adds", "values"),
+    [
+        (nn.Linear(16, 8, bias=False), (3, 16), 3 * 16 * 8, 3 * 8),
+        (nn.Conv2d(4, 6, 3, groups=2, bias=False), (2, 4, 7, 7), 2 * 25 * 6 * 2 * 9, 2 * 25 * 6),
+        (nn.ReLU(), (2, 5), 0, 10),
+        (nn.Flatten(), (2, 4, 7, 7), 0, 0),
+    ],
+)
+def test_work_counts_multiply_adds_and_values(layer: nn.Module, shape: tuple[int, ...], multiply_adds: int, values: int) -> None:
+    x = torch.zeros(shape)
+    with torch.no_grad(), Work() as work:
+        layer(x)
+    assert work.multiply_adds == multiply_adds + threads_file.VALUE * values
 
 
 def test_a_small_batch_runs_on_one_thread_and_a_large_one_on_all(two_threads: None) -> None:
@@ -224,3 +232,20 @@ def test_the_choice_of_threads_is_float_noise(two_threads: None, monkeypatch: py
     train(many, data.train, Recipe(1, 0.01, batch_size=64))
     for name, value in one.state_dict().items():
         torch.testing.assert_close(value, many.state_dict()[name], rtol=1e-3, atol=1e-5)
+
+
+def test_the_search_for_alive_weights_of_a_small_network_runs_on_one_thread(
+    two_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe, seen = Probe(LeNet300(16, 16, 8), (torch.zeros(1, 16),)), set()
+    walk = Probe._walk
+
+    def watched(self: Probe, *args: Any, **kwargs: Any) -> Any:
+        seen.add(torch.get_num_threads())
+        return walk(self, *args, **kwargs)
+
+    monkeypatch.setattr(Probe, "_walk", watched)
+    all_alive(probe, {name: torch.rand(shape) for name, shape in probe.shapes.items()}, 40)
+    probe.alive(probe.full())
+    assert seen == {1}
+    assert torch.get_num_threads() == 2
