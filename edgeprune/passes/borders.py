@@ -137,8 +137,9 @@ def _insides(op: Conv, c: Array, border: Mask, activation: Activation) -> tuple[
     states: list[tuple[int, ...]] = list(itertools.product(*(range(len(r)) for r in flat)))
     for state in states:
         bounds: list[int] = [r[i] for r, i in zip(flat, state, strict=True)]
-        box: tuple[Any, ...] = tuple(slice(low, high + 1) for low, high in zip(bounds[::2], bounds[1::2], strict=True))
-        values[(slice(None), *state)] = bias + weight[(slice(None), *box)].reshape(len(weight), -1).sum(1)
+        box: list[Any] = [slice(low, high + 1) for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
+        where: tuple[Any, ...] = (slice(None), *state)
+        values[where] = bias + weight[(slice(None), *box)].reshape(len(weight), -1).sum(1)
     values = activation.run(values)
     # Differences turn values at intervals into shares of "at least this interval".
     for axis in range(len(flat)):
@@ -151,7 +152,8 @@ def _insides(op: Conv, c: Array, border: Mask, activation: Activation) -> tuple[
     outside = op.border_taps()
     corners: list[tuple[int, ...]]
     for state in states:
-        share = values[(slice(None), *state)]
+        where = (slice(None), *state)
+        share = values[where]
         bounds = [r[i] for r, i in zip(flat, state, strict=True)]
         corners = sorted(set(itertools.product(*({bounds[2 * i], bounds[2 * i + 1]} for i in range(len(ranges))))))
         if not any(outside[corner] for corner in corners):
