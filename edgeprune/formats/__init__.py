@@ -28,8 +28,8 @@ FORMATS = {
 }
 
 __all__ = [
-    "FORMATS", "Artifact", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "load", "module_of", "read",
-    "write",
+    "FORMATS", "Artifact", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "load", "module_of",
+    "read", "write",
 ]  # fmt: skip
 
 
