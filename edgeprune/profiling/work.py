@@ -17,6 +17,7 @@ from ..graph import Graph, Shape
 from .measure import FilePath
 
 FLOAT = 4
+BLOCK = 16  # channels, with AVX-512
 
 # What the runtimes do together with the op before it, in one go.
 FUSED = {"Relu", "Clip", "Relu6", "BatchNormalization"}
@@ -61,6 +62,14 @@ def conv_kind(kernel: Sequence[int], channels_in_group: int, groups: int, sparse
         return "depthwise"
     plain = "pointwise" if size_of(kernel) == 1 else "conv"
     return f"sparse_{plain}" if sparse else plain
+
+
+def in_blocks(weight: Sequence[int], groups: int) -> bool:
+    """Whether onnxruntime takes the channels in blocks; where it cannot, it copies patches and multiplies matrices."""
+    if groups > 1 and weight[1] == 1:
+        return weight[0] % BLOCK == 0
+    # A first layer has few channels, and a way of its own.
+    return (weight[0] // groups) % BLOCK == 0 and (weight[1] % BLOCK == 0 or (groups == 1 and weight[1] < BLOCK))
 
 
 def _tflite(path: Path) -> Iterator[Work]:
@@ -136,8 +145,10 @@ def _onnx(path: Path) -> Iterator[Work]:
         said = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
         name = node.name or node.output[0]
         if node.op_type in ("Conv", "ConvTranspose") and weight:
+            groups = said.get("group", 1)
             count = out * size_of(weight[1:]) if node.op_type == "Conv" else size_of(shapes[node.input[0]]) * size_of(weight[1:])
-            yield Work(name, conv_kind(weight[2:], weight[1], said.get("group", 1), False), count, weights, moved)
+            kind = conv_kind(weight[2:], weight[1], groups, False)
+            yield Work(name, kind if in_blocks(weight, groups) else f"loose_{kind}", count, weights, moved)
         elif node.op_type in ("Gemm", "MatMul") and len(weight) >= 2:
             depth = weight[-1] if said.get("transB") else weight[-2]
             rows = out // max(weight[-2] if said.get("transB") else weight[-1], 1)
