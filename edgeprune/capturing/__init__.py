@@ -43,10 +43,7 @@ def capture(module: nn.Module, example_inputs: Sequence[torch.Tensor] | torch.Te
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     inputs = tuple(torch.zeros(BATCH, *x.shape[1:], dtype=x.dtype) for x in example_inputs)
-    if isinstance(module, torch.export.ExportedProgram):
-        program = module
-    else:
-        program = _export(module, inputs)
+    program = module if isinstance(module, torch.export.ExportedProgram) else _export(module, inputs)
     return capture_program(program, [tuple(x.shape[1:]) for x in inputs])
 
 

@@ -3,6 +3,7 @@
 constants.py  what is constant, folded into its readers, dropped from sums
 liveness.py   what matters and what must exist; removal of the rest
 fold.py       batch norm into the layer before it; identities left out
+borders.py    channels that are constant but for a padded border, made few
 untie.py      gathers and scatters where a tie costs more
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..graph import Graph
+from .borders import merge_borders
 from .constants import absorb_constants, constants, drop_constant_terms
 from .fold import drop_identities, fold_affine
 from .liveness import live_channels, needed_channels, remove_dead_channels, silence_unneeded
@@ -50,7 +52,7 @@ def _stable(graph: Graph, fold: bool) -> Graph:
         graph = fold_affine(graph)
     while True:
         before = graph
-        for step in UNTIL_STABLE:
+        for step in (merge_borders, *UNTIL_STABLE):
             graph = step(graph)
         if fold:
             graph = fold_affine(graph)
@@ -66,6 +68,7 @@ __all__ = [
     "drop_identities",
     "fold_affine",
     "live_channels",
+    "merge_borders",
     "needed_channels",
     "remove_dead_channels",
     "shrink",

@@ -58,20 +58,14 @@ def _(w: Writer, n: Task) -> None:
 
 def take(w: Writer, index: Array, axis: int, x: Layout, source: Place, out: Layout, to: Place) -> None:
     """The places in `index` along one axis, zero where it is -1."""
-    view = w.exact_view(around(axis, x, out))
-    w.step("ep_select", view, w.array("index", index.astype(np.int32)), source, to)
+    w.step("ep_select", *around(w, axis, x, out), w.array("index", index.astype(np.int32)), source, to)
 
 
-def around(axis: int, x: Layout, out: Layout) -> list[tuple[int, ...]]:
-    """Four axes, the second of them `axis`: those before it are one, those behind it two at most. ValueError otherwise."""
+def around(w: Writer, axis: int, x: Layout, out: Layout) -> tuple[str, str]:
+    """(an ep_view of `out` read from `x`, the number that `axis` has in it)."""
     axes = list(zip(out.sizes, x.strides, [0] * len(out.sizes), out.strides, strict=True))
     outer, inner = joined(axes[:axis]), joined(axes[axis + 1 :])
-    if len(outer) > 1 or len(inner) > 2:
-        raise ValueError(
-            f"it has {len(outer)} axes before and {len(inner)} behind the one it picks along; the kernel takes 1 and 2"
-        )
-    one = (1, 0, 0, 0)
-    return [*(outer or [one]), axes[axis], *[one] * (2 - len(inner)), *inner]
+    return w.exact_view([*outer, axes[axis], *inner]), str(3 - len(inner))
 
 
 @lower(Cut)
@@ -141,7 +135,7 @@ def pick(w: Writer, n: Task, picks: Sequence[Pick]) -> None:
         if isinstance(which, tuple):
             kinds = (("low", np.int32), ("high", np.int32), ("share", np.float32))
             names = [w.array(what, a.astype(kind)) for (what, kind), a in zip(kinds, which, strict=True)]
-            w.step("ep_blend", w.exact_view(around(axis, layout, out)), *names, source, to)
+            w.step("ep_blend", *around(w, axis, layout, out), *names, source, to)
         else:
             take(w, which, axis, layout, source, out, to)
         layout, source = out, to

@@ -14,7 +14,7 @@ from ...graph import Shape
 from ..artifact import Metadata
 from .plan import Buffer, lower_bound, place
 from .reading import note_text
-from .writer import Place, Writer, float_text
+from .writer import Constant, Place, Writer, float_text
 
 KERNELS = Path(__file__).with_name("kernels")
 TEMPLATES = Path(__file__).with_name("templates")
@@ -95,7 +95,7 @@ def body_text(w: Writer, arena: Arena) -> str:
     """What follows the kernels: constants and functions."""
     return template("body.c").substitute(
         model=w.prefix,
-        constants="\n".join(f"{c.declaration} = {{{wrapped(c.text)}}};" for c in w.constants),
+        constants="\n".join(f"{c.declaration} = {{{wrapped(c.text)}}};" for c in read_constants(w)),
         arena_bytes=arena.bytes,
         alignment=ALIGNMENT,
         signature=signature(w),
@@ -103,6 +103,22 @@ def body_text(w: Writer, arena: Arena) -> str:
         use_arena="float *const a = (float *)(void *)base;" if any(b.offset >= 0 for b in w.buffers) else "(void)base;",
         steps="\n".join(steps_text(w)),
     )
+
+
+def read_constants(w: Writer) -> list[Constant]:
+    """The constants that a step reads, or another constant that is read."""
+    used = set()
+    for step in w.steps:
+        for argument in step.arguments:
+            text = argument if isinstance(argument, str) else argument.base if isinstance(argument.base, str) else ""
+            used.update(re.findall(r"\w+", text))
+    found = []
+    for constant in reversed(w.constants):
+        if constant.name in used:
+            found.append(constant)
+            if not constant.declaration.endswith("]"):
+                used.update(re.findall(r"\w+", constant.text))
+    return found[::-1]
 
 
 def steps_text(w: Writer) -> Iterator[str]:
