@@ -17,7 +17,7 @@ from ..graph import Graph, Shape
 from .measure import FilePath
 
 FLOAT = 4
-BLOCK = 16  # channels, with AVX-512
+BLOCK, ALIGNED = 16, 4  # channels, with AVX-512
 
 # What the runtimes do together with the op before it, in one go.
 FUSED = {"Relu", "Clip", "Relu6", "BatchNormalization"}
@@ -66,10 +66,11 @@ def conv_kind(kernel: Sequence[int], channels_in_group: int, groups: int, sparse
 
 def in_blocks(weight: Sequence[int], groups: int) -> bool:
     """Whether onnxruntime takes the channels in blocks; where it cannot, it copies patches and multiplies matrices."""
-    if groups > 1 and weight[1] == 1:
-        return weight[0] % BLOCK == 0
-    # A first layer has few channels, and a way of its own.
-    return (weight[0] // groups) % BLOCK == 0 and (weight[1] % BLOCK == 0 or (groups == 1 and weight[1] < BLOCK))
+    outs, ins = weight[0] // groups, weight[1]
+    if groups > 1 and ins > 1:
+        return outs % BLOCK == ins % BLOCK == 0
+    # The last block may be filled up. A first layer has few channels and a way of its own, as each channel alone has.
+    return weight[0] % ALIGNED == 0 and (ins % ALIGNED == 0 or ins < ALIGNED)
 
 
 def _tflite(path: Path) -> Iterator[Work]:

@@ -17,7 +17,7 @@ from edgeprune.graph import Graph, Node, Value
 from edgeprune.ops import Activation, Conv, Linear
 from edgeprune.profiling.estimate import estimate, estimate_work
 from edgeprune.profiling.targets import Costs, Target, load_target
-from edgeprune.profiling.work import Work, work_of, work_of_graph
+from edgeprune.profiling.work import Work, in_blocks, work_of, work_of_graph
 
 SIMPLE = Costs(
     conv=0.5, pointwise=0.5, depthwise=0.25, linear=0.1, sparse_conv=0.1, sparse_pointwise=0.1, sparse_linear=0.05, loose_conv=0.1,
@@ -128,3 +128,20 @@ def test_an_estimate_says_that_it_is_one_and_how_good(tmp_path: Path) -> None:
     assert "estimated, nothing was run" in done.output
     assert "between" in done.output
     assert "not fitted on this device" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("weight", "groups", "fits"),
+    [
+        ((64, 3, 3, 3), 1, True),
+        ((24, 40, 1, 1), 1, True),
+        ((25, 40, 1, 1), 1, False),
+        ((24, 41, 1, 1), 1, False),
+        ((24, 1, 3, 3), 24, True),
+        ((25, 1, 3, 3), 25, False),
+        ((48, 8, 3, 3), 6, False),
+        ((48, 16, 3, 3), 3, True),
+    ],
+)
+def test_channels_fill_blocks_or_not(weight: tuple[int, ...], groups: int, fits: bool) -> None:
+    assert in_blocks(weight, groups) is fits
