@@ -1,10 +1,11 @@
 """How good the estimates are: networks measured on this machine, against what the roofline says of them.
 
-    python benchmarks/estimates.py measure --out measured.json     # about ten minutes
-    python benchmarks/estimates.py fit measured.json               # prints [costs] for targets/host/target.toml
-    python benchmarks/estimates.py table measured.json --markdown benchmarks/estimates.md
+    python benchmarks/estimates.py measure --out benchmarks/estimates.json   # about ten minutes
+    python benchmarks/estimates.py fit benchmarks/estimates.json             # prints [costs] for targets/host/target.toml
+    python benchmarks/estimates.py table benchmarks/estimates.json --markdown benchmarks/estimates.md
 
-Costs are fitted on the networks in FITTED only; the table marks them, and its last lines count the others. Times are those of one
+Costs are fitted on the networks in FITTED only. The table says for each pair whether it was fitted on, was in sight while the model
+was given its form, or is fresh; only the fresh ones are a blind test. Times are those of one
 thread on its processor (not on the wall, because a shared machine would lengthen them), the median of a second's runs.
 """
 
@@ -46,6 +47,15 @@ OTHERS = [
 ]
 # (network, milliseconds on a Raspberry Pi 4 with 4 threads, 224 pixels, float32), from the README of google/XNNPACK.
 PUBLISHED = [("mobilenet_v2", 46.0), ("mobilenet_v3_large", 40.0), ("mobilenet_v3_small", 15.0)]
+# Chosen after the costs and the form of the model were fixed, and evaluated once.
+FRESH = [
+    ("alexnet", 96, 0.01),
+    ("mobilenet_v3_large", 96, 1.0),
+    ("shufflenet_v2_x1_0", 64, 0.2),
+    ("resnet50", 64, 0.05),
+    ("regnet_y_800mf", 64, 1.0),
+    ("efficientnet_b1", 64, 0.1),
+]
 ENGINES = {"litert": ".tflite", "onnxruntime": ".onnx", "c": ".c"}
 LARGEST_C = 1_500_000  # nonzeros: more take a compiler minutes
 
@@ -80,7 +90,7 @@ def median_ms(runner: Any, shape: tuple[int, ...], seconds: float) -> float:
 
 
 def measure(seconds: float) -> Iterator[dict[str, Any]]:
-    for name, size, density in FITTED + OTHERS:
+    for name, size, density in FITTED + OTHERS + FRESH:
         graph = graph_of(name, size, density)
         shape = next(iter(graph.inputs.values())).shape if isinstance(graph.inputs, dict) else graph.inputs[0].shape
         nonzeros = sum(int((a != 0).sum()) for node in graph.nodes for a in node.op.arrays.values())
@@ -99,7 +109,7 @@ def measure(seconds: float) -> Iterator[dict[str, Any]]:
                 ms = median_ms(runner, shape, seconds)
             row = {"network": name, "size": size, "density": density, "engine": engine, "ms": ms}
             print(row, file=sys.stderr, flush=True)
-            yield row | {"work": [dataclasses.astuple(each) for each in work]}
+            yield row | {"work": [dataclasses.astuple(dataclasses.replace(each, name="")) for each in work]}
 
 
 def key(row: dict[str, Any]) -> tuple[str, int, float]:
@@ -142,6 +152,17 @@ def fit(target: Target, rows: list[dict[str, Any]], engine: str) -> Costs:
     return costs
 
 
+MEANINGS = {
+    "fitted on": "The costs come from these; they prove nothing.",
+    "in sight": (
+        "No cost was fitted on these, but they are no blind test. The first fit, on four networks, was right for 19 of 23 such pairs; "
+        "then two networks that it missed (mobilenet_v2 at 10 %, regnet_y_400mf) were moved to the fitted ones, three others "
+        "were added, and the rule for channels that fill no blocks was revised three times with these results in view."
+    ),
+    "fresh": "Chosen when costs and rules were fixed, and evaluated once: the figure to trust.",
+}
+
+
 def table(target: Target, rows: list[dict[str, Any]]) -> str:
     lines = [
         "Estimates of one run on one thread against measurement, on the machine that the costs of the target `host` were",
@@ -150,24 +171,20 @@ def table(target: Target, rows: list[dict[str, Any]]) -> str:
         "| network | pixels | weights kept | runtime | measured ms | estimated ms | ratio | |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    good, others, ratios = 0, 0, []
+    ratios: dict[str, list[float]] = {"fitted on": [], "in sight": [], "fresh": []}
     for row in rows:
         found = estimate_work(target, work_in(row), row["engine"]).ms
         ratio = found / row["ms"]
-        fitted = key(row) in FITTED
-        if not fitted:
-            others += 1
-            good += 0.5 <= ratio <= 2
-            ratios.append(ratio)
-        mark = "fitted on" if fitted else "" if 0.5 <= ratio <= 2 else "more than twice off"
+        group = "fitted on" if key(row) in FITTED else "fresh" if key(row) in FRESH else "in sight"
+        ratios[group].append(ratio)
+        mark = group if 0.5 <= ratio <= 2 else f"{group}, more than twice off"
         what = f"{row['network']} | {row['size']} | {row['density']:.0%} | {row['engine']}"
         lines.append(f"| {what} | {row['ms']:.3g} | {found:.3g} | {ratio:.2f} | {mark} |")
-    spread = math.exp(float(np.std(np.log(ratios)))) if ratios else float("nan")
-    lines += [
-        "",
-        f"Of {others} pairs that nothing was fitted on, {good} ({good / max(others, 1):.0%}) are within a factor of 2; "
-        f"the ratios spread by a factor of {spread:.2f}.",
-    ]
+    lines.append("")
+    for group, meaning in MEANINGS.items():
+        good = sum(0.5 <= ratio <= 2 for ratio in ratios[group])
+        lines.append(f"* *{group}*: {good} of {len(ratios[group])} pairs within a factor of 2. {meaning}")
+    lines += ["", "The times were taken while the machine was busy with other work."]
     return "\n".join(lines) + "\n"
 
 
@@ -203,7 +220,7 @@ def main() -> None:
         rows = []
         for row in measure(options.seconds):
             rows.append(row)
-            options.out.write_text(json.dumps(rows))
+            options.out.write_text("[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in rows) + "\n]\n")
         return
     rows = json.loads(options.measured.read_text())
     target = load_target("host")

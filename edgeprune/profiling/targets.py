@@ -47,8 +47,8 @@ LIMITS = {
 }
 # A runtime's share of what the hardware can do at most.
 SHARES = (
-    "conv", "pointwise", "depthwise", "linear", "sparse_conv", "sparse_pointwise", "sparse_linear", "loose_conv",
-    "loose_pointwise", "loose_depthwise", "memory",
+    "conv", "pointwise", "depthwise", "linear", "sparse_conv", "sparse_pointwise", "sparse_linear", "loose_groups",
+    "loose_depthwise", "memory",
 )  # fmt: skip
 
 
@@ -103,8 +103,7 @@ class Costs:
     sparse_conv: float
     sparse_pointwise: float
     sparse_linear: float
-    loose_conv: float  # of channels that do not fill blocks, where the runtime has blocks
-    loose_pointwise: float
+    loose_groups: float  # of channels that do not fill blocks, where the runtime has blocks
     loose_depthwise: float
     memory: float
     cache_bytes_per_cycle: float
