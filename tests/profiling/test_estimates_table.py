@@ -14,8 +14,8 @@ from edgeprune.profiling.targets import Cache, Cores, Target, load_target
 from edgeprune.profiling.work import Work
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-FITTED = {("mobilenet_v2", 1.0), ("resnet18", 1.0), ("resnet18", 0.02), ("squeezenet1_1", 0.05), ("mobilenet_v2", 0.1)}
-FITTED |= {("regnet_y_400mf", 1.0)}
+# The networks that were evaluated once, when everything was fixed: only these are a blind test.
+FRESH = {"alexnet", "mobilenet_v3_large", "shufflenet_v2_x1_0", "resnet50", "regnet_y_800mf", "efficientnet_b1"}
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def rows() -> list[dict[str, Any]]:
     return found
 
 
-def test_nine_estimates_in_ten_are_within_a_factor_of_two(machine: Target) -> None:
-    others = [row for row in rows() if (row["network"], row["density"]) not in FITTED]
+def test_nine_blind_estimates_in_ten_are_within_a_factor_of_two(machine: Target) -> None:
+    others = [row for row in rows() if row["network"] in FRESH]
     ratios = [estimate_work(machine, [Work(*each) for each in row["work"]], row["engine"]).ms / row["ms"] for row in others]
-    assert len(ratios) >= 20
+    assert len(ratios) == 16
     assert sum(0.5 <= ratio <= 2 for ratio in ratios) >= 0.9 * len(ratios)
 
 
