@@ -236,6 +236,7 @@ def inspect(file: str, as_json: bool, **given: Any) -> None:
 @click.option("--host", metavar="WHERE", help="Where the device is: an ssh destination, or its serial number for adb.")
 @click.option("--workdir", metavar="DIR", help="Folder on the device for what is sent there and removed again.")
 @click.option("--emulate", is_flag=True, help="Run a .c model on the target's processor by qemu: results, no times.")
+@click.option("--estimate", is_flag=True, help="Do not measure: say what the target's figures and the file's ops lead to expect.")
 @click.option("--compare", "others", multiple=True, type=click.Path(), help="Another artifact, measured in turns; repeatable.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="At least so many timed runs.")
@@ -253,20 +254,25 @@ def profile(
     host: str | None,
     workdir: str | None,
     emulate: bool,
+    estimate: bool,
     **given: Any,
 ) -> None:
     """Measure ARTIFACT on this machine's CPU or on a device: load, first run, latency, memory."""
     from .profiling import compare, profile_on
     from .profiling import profile as measure
     from .profiling.emulation import emulate as emulated
+    from .profiling.estimate import estimate as estimated
     from .report import print_comparison, print_profile
-    from .report.devices import print_emulation, print_measured
+    from .report.devices import print_emulation, print_estimate, print_measured
 
-    if target is None and (host or workdir or emulate):
-        raise click.UsageError("--host, --workdir and --emulate are about a device; name it with --target")
+    if target is None and (host or workdir or emulate or estimate):
+        raise click.UsageError("--host, --workdir, --emulate and --estimate are about a device; name it with --target")
     if target is not None and others:
         raise click.UsageError("--compare measures on this machine; leave out --target, or profile one file at a time")
-    if target is not None and emulate:
+    if target is not None and estimate:
+        expected = estimated(target, artifact, threads=given["threads"])
+        click.echo(json.dumps(expected.to_dict(), indent=1)) if as_json else print_estimate(expected)
+    elif target is not None and emulate:
         run = emulated(target, artifact, timeout=given["timeout"])
         click.echo(json.dumps(run.to_dict(), indent=1)) if as_json else print_emulation(run)
     elif target is not None:

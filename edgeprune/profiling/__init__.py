@@ -12,17 +12,20 @@ remote.py        profile a file on a target
 transport.py     a shell on a device, a fresh folder there; ssh.py and adb.py reach it
 device_facts.py  what a device says about itself
 emulation.py     a C model on another processor by qemu; count_instructions.c is its plugin
+estimate.py      how long a file would take on a target; work.py is what its ops have to do
 reachable.py     which targets there are, and can be reached now
 """
 
 from __future__ import annotations
 
+from .emulation import Emulation, emulate
+from .estimate import Estimate, estimate
 from .measure import compare, profile
 from .remote import profile_on
 from .result import Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
 from .targets import Target, load_target
 
 __all__ = [
-    "Comparison", "Conditions", "Device", "Latency", "Memory", "Profile", "Ratio", "Target",
-    "compare", "load_target", "profile", "profile_on",
+    "Comparison", "Conditions", "Device", "Emulation", "Estimate", "Latency", "Memory", "Profile", "Ratio", "Target",
+    "compare", "emulate", "estimate", "load_target", "profile", "profile_on",
 ]  # fmt: skip

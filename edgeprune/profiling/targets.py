@@ -46,7 +46,10 @@ LIMITS = {
     "cache_bytes_per_cycle": (0.1, 1024),
 }
 # A runtime's share of what the hardware can do at most.
-SHARES = ("conv", "pointwise", "depthwise", "linear", "sparse_conv", "sparse_pointwise", "sparse_linear", "memory")
+SHARES = (
+    "conv", "pointwise", "depthwise", "linear", "sparse_conv", "sparse_pointwise", "sparse_linear", "loose_groups",
+    "loose_depthwise", "memory",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class Costs:
     sparse_conv: float
     sparse_pointwise: float
     sparse_linear: float
+    loose_groups: float  # of channels that do not fill blocks, where the runtime has blocks
+    loose_depthwise: float
     memory: float
     cache_bytes_per_cycle: float
     op_us: float

@@ -9,8 +9,10 @@ from rich.console import Group
 from rich.text import Text
 
 from ..profiling.emulation import Emulation
+from ..profiling.estimate import Estimate
 from ..profiling.reachable import Reach
 from ..profiling.result import Profile
+from . import words
 from .measurements import print_profile
 from .terminal import console_for, plain_table
 
@@ -61,3 +63,22 @@ def print_emulation(run: Emulation, stream: IO[str] | None = None) -> None:
         "an emulator's time says nothing of the device's, so none is told",
     ]
     console_for(stream).print(Text("\n".join(lines)))
+
+
+def print_estimate(found: Estimate, stream: IO[str] | None = None) -> None:
+    """Writes the estimate with its band, and the ops that take the most."""
+    ms = words.milliseconds
+    table = plain_table(f"{found.path} on {found.target}: the ops that would take the most")
+    table.add_column("op", overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    for name in ("time", "share", "multiply-adds", "bytes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("waits for", no_wrap=True)
+    for op in sorted(found.ops, key=lambda each: -each.ms)[:10]:
+        share = f"{op.ms / found.ms:.0%}"
+        table.add_row(Text(op.name), op.kind, ms(op.ms), share, words.count(op.multiply_adds), words.count(op.bytes), op.bound)
+    head = (
+        f"estimated, nothing was run: {ms(found.ms)} a run, between {ms(found.low_ms)} and {ms(found.high_ms)} "
+        f"({found.engine}, {found.threads} thread{'s' if found.threads > 1 else ''})"
+    )
+    console_for(stream).print(Group(Text(head, style="bold"), table, Text(f"the runtime's costs: {found.how}")))

@@ -168,7 +168,11 @@ def test_a_run_that_hangs_is_ended_within_the_limit_and_nothing_is_left(make_onn
         profile_on("x86-64", make_onnx(8, 4), host=ssh_host, workdir=str(device), python=str(stuck), timeout=20)  # type: ignore[operator]
     assert time.monotonic() - start < 40
     assert list(device.iterdir()) == []
-    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+    # It was killed before the folder went; its parent may take a moment to collect it.
+    running, end = Path("/proc", (tmp_path / "pid").read_text().strip()), time.monotonic() + 5
+    while running.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not running.exists()
 
 
 @here

@@ -193,7 +193,7 @@ def test_a_lost_connection_is_told_and_nothing_is_left(peer: Peer) -> None:
             folder.run(["sh", "-c", "echo $$ > own; exec sleep 60"], limit=20)
         ready.join()
     soon("the folder is gone", lambda: peer.left() == [])
-    assert not [p for p in daemons.children_of(1) if _works_in(p, folder.path)]
+    soon("nothing works there", lambda: not [p for p in daemons.children_of(1) if _works_in(p, folder.path)])
 
 
 def _works_in(pid: int, folder: str) -> bool:
