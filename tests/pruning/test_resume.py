@@ -13,7 +13,7 @@ from torch import nn
 
 from edgeprune.errors import EdgepruneError
 from edgeprune.pruning import Progress, Pruned, Recipe, Round, prune, train
-from edgeprune.pruning.run import STATE_FILE
+from edgeprune.pruning.run import STATE_FILE, Run
 
 
 class Stop(Exception):
@@ -84,6 +84,20 @@ def test_finished_rounds_are_not_done_again(tmp_path: Path) -> None:
     again = prune(network(), **GIVEN, work_dir=tmp_path, resume=True, progress=Told())
     assert started == [3]
     assert same(first, again)
+
+
+def test_the_reserved_paths_go_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later round falls back on them only where its own search fails, so that a result alone would not show their loss."""
+    seen: list[Any] = []
+    save, restore = Run.save, Run.restore
+    monkeypatch.setattr(Run, "save", lambda self: (seen.append(self.reserve), save(self))[1])
+    monkeypatch.setattr(Run, "restore", lambda self: (restore(self), seen.append(self.reserve))[0])
+    with pytest.raises(Stop):
+        prune(network(), **GIVEN, work_dir=tmp_path, progress=StopAfter(2, False))
+    prune(network(), **GIVEN, work_dir=tmp_path, resume=True)
+    _, saved, restored, _ = seen
+    assert saved.kept > 0
+    assert restored.same(saved)
 
 
 def test_without_resume_a_run_starts_from_the_beginning(tmp_path: Path) -> None:
