@@ -14,6 +14,7 @@ pooling.py      ... by pooling, sums over axes, resampling
 moves.py        ... by slices, gathers, padding, concatenation
 products.py     ... by matrix products and attention
 recurrent.py    ... by LSTM, GRU
+tidying.py      what the file writes as several nodes and the graph as one
 """
 
 from __future__ import annotations

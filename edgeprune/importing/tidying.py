@@ -1,30 +1,85 @@
-"""What ONNX writes as two nodes and the graph as one."""
+"""What ONNX writes as several nodes and the graph as one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from ..graph import Graph, Node
-from ..ops import Affine, Conv, ConvTranspose, Linear
+from ..graph import Graph, Node, Op, Value
+from ..ops import Affine, Conv, ConvTranspose, Cut, Join, Linear, Roll, Slice
 
 
 def tidy(graph: Graph) -> Graph:
-    """Joins a layer without a bias and the sum with a constant after it.
+    """The same function, in the graph's own words."""
+    return join_rolls(join_biases(graph))
+
+
+def join_biases(graph: Graph) -> Graph:
+    """Makes the constant that is added after a layer without a bias the layer's bias.
 
     Before:  a = Linear(x);  b = Affine(a), scale 1
-    After:   b = Linear(x), with the shift as its bias
+    After:   b = Linear(x)
     """
     readers = graph.readers
     nodes: dict[str, Node] = {}
     for node in graph.nodes:
-        before = nodes.get(node.inputs[0]) if node.inputs else None
-        plain = isinstance(node.op, Affine) and bool((node.op.scale == 1).all())
-        if before is not None and plain and isinstance(before.op, Conv | ConvTranspose | Linear) and before.op.bias is None:
-            assert isinstance(node.op, Affine)
-            if len(readers[before.name]) == 1 and before.name not in graph.outputs:
-                del nodes[before.name]
-                op = replace(before.op, bias=node.op.shift)
-                nodes[node.name] = Node(node.name, op, before.inputs, before.source or node.source)
-                continue
+        layer = nodes.get(node.inputs[0])
+        made = None if layer is None else _with_bias(layer.op, node.op)
+        if layer is not None and made is not None and len(readers[layer.name]) == 1 and layer.name not in graph.outputs:
+            del nodes[layer.name]
+            node = Node(node.name, made, layer.inputs, layer.source or node.source)
         nodes[node.name] = node
     return graph.with_nodes(nodes.values())
+
+
+def _with_bias(layer: Op, after: Op) -> Op | None:
+    if isinstance(layer, Conv | ConvTranspose | Linear) and layer.bias is None:
+        if isinstance(after, Affine) and bool((after.scale == 1).all()):
+            return replace(layer, bias=after.shift)
+    return None
+
+
+def join_rolls(graph: Graph) -> Graph:
+    """Makes a roll of what is cut in two and joined the other way round.
+
+    Before:  a = Cut(x, start=2);  b = Cut(x, stop=2);  c = Join(a, b)
+    After:   c = Roll(x), by -2
+    """
+    made: dict[str, Node] = {}
+    for node in graph.nodes:
+        parts = [made.get(name) for name in node.inputs]
+        rolled = _rolled(node, graph.values, *parts) if isinstance(node.op, Join) and len(parts) == 2 else None
+        if rolled is not None:
+            before = made.get(rolled.inputs[0])
+            if before is not None and isinstance(before.op, Roll) and isinstance(rolled.op, Roll):
+                shifts = tuple(a + b for a, b in zip(before.op.shifts, rolled.op.shifts, strict=True))
+                rolled = replace(rolled, op=Roll(shifts), inputs=before.inputs)
+        made[node.name] = rolled or node
+    return graph.with_nodes(made.values())
+
+
+def _rolled(node: Node, values: Mapping[str, Value], first: Node | None, second: Node | None) -> Node | None:
+    if first is None or second is None or first.inputs != second.inputs or first.inputs[0] not in values:
+        return None
+    whole = values[first.inputs[0]]
+    late, early = _part(first.op, whole), _part(second.op, whole)
+    assert isinstance(node.op, Join)
+    if late is None or early is None or late[0] != early[0] or late[0] != node.op.along:
+        return None
+    axis, n = late[0], whole.shape[late[0]]
+    at = late[1].start
+    if late[1] != range(at, n) or early[1] != range(at):
+        return None
+    return replace(node, op=Roll(tuple(-at if i == axis else 0 for i in range(len(whole.shape)))), inputs=first.inputs)
+
+
+def _part(op: Op, whole: Value) -> tuple[int, range] | None:
+    """(axis, places) that an op takes of a value, when it is one range along one axis of positions."""
+    if isinstance(op, Cut):
+        return op.along, range(whole.shape[op.along])[op.start : op.stop : op.step]
+    if isinstance(op, Slice):
+        parts = zip(op.start, op.stop, op.step, whole.shape[1:], strict=True)
+        taken = [(axis, range(n)[a:b:s], n) for axis, (a, b, s, n) in enumerate(parts, start=1)]
+        less = [(axis, places) for axis, places, n in taken if places != range(n)]
+        return less[0] if len(less) == 1 else None
+    return None
