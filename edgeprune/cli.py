@@ -232,6 +232,10 @@ def inspect(file: str, as_json: bool, **given: Any) -> None:
 
 @main.command()
 @click.argument("artifact", type=click.Path())
+@click.option("--target", metavar="NAME|FOLDER", help="A device that `edgeprune targets` lists.  [default: this machine]")
+@click.option("--host", metavar="WHERE", help="Where the device is: an ssh destination, or its serial number for adb.")
+@click.option("--workdir", metavar="DIR", help="Folder on the device for what is sent there and removed again.")
+@click.option("--emulate", is_flag=True, help="Run a .c model on the target's processor by qemu: results, no times.")
 @click.option("--compare", "others", multiple=True, type=click.Path(), help="Another artifact, measured in turns; repeatable.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="At least so many timed runs.")
@@ -241,18 +245,51 @@ def inspect(file: str, as_json: bool, **given: Any) -> None:
 @click.option("--python", type=click.Path(), help="Another Python interpreter, which needs numpy and a runtime only.")
 @click.option("--timeout", type=float, default=600.0, show_default=True, help="Seconds after which to give up.")
 @JSON
-def profile(artifact: str, others: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Measure ARTIFACT on this machine's CPU: load, first run, latency, memory."""
-    from .profiling import compare
+def profile(
+    artifact: str,
+    others: tuple[str, ...],
+    as_json: bool,
+    target: str | None,
+    host: str | None,
+    workdir: str | None,
+    emulate: bool,
+    **given: Any,
+) -> None:
+    """Measure ARTIFACT on this machine's CPU or on a device: load, first run, latency, memory."""
+    from .profiling import compare, profile_on
     from .profiling import profile as measure
+    from .profiling.emulation import emulate as emulated
     from .report import print_comparison, print_profile
+    from .report.devices import print_emulation, print_measured
 
-    if others:
+    if target is None and (host or workdir or emulate):
+        raise click.UsageError("--host, --workdir and --emulate are about a device; name it with --target")
+    if target is not None and others:
+        raise click.UsageError("--compare measures on this machine; leave out --target, or profile one file at a time")
+    if target is not None and emulate:
+        run = emulated(target, artifact, timeout=given["timeout"])
+        click.echo(json.dumps(run.to_dict(), indent=1)) if as_json else print_emulation(run)
+    elif target is not None:
+        measured = profile_on(target, artifact, host=host, workdir=workdir, **given)
+        click.echo(json.dumps(measured.to_dict(), indent=1)) if as_json else print_measured(measured)
+    elif others:
         comparison = compare([artifact, *others], **given)
         click.echo(json.dumps(comparison.to_dict(), indent=1)) if as_json else print_comparison(comparison)
     else:
         result = measure(artifact, **given)
         click.echo(json.dumps(result.to_dict(), indent=1)) if as_json else print_profile(result)
+
+
+@main.command()
+@JSON
+def targets(as_json: bool) -> None:
+    """List the devices: what they are, what measuring on them takes, which can be reached now."""
+    from .profiling.reachable import all_targets
+    from .profiling.records import to_plain
+    from .report.devices import print_targets
+
+    found = all_targets()
+    click.echo(json.dumps(to_plain(found), indent=1)) if as_json else print_targets(found)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def verify_source(
 def inspect_file(source: Source) -> Inspection:
     """What `source.path` holds, layer by layer: an artifact as it is stored, a checkpoint as the network it builds."""
     path = Path(source.path)
-    if path.suffix.lower() in formats.FORMATS:
+    # A .pt2 is an artifact and a checkpoint; its network says more than its tensors.
+    if path.suffix.lower() in formats.FORMATS and path.suffix.lower() != ".pt2":
         return inspect_artifact(path)
     opened = source.open(with_data=False)
     return inspect_graph(opened.graph(), path, bytes=path.stat().st_size)

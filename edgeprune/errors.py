@@ -28,6 +28,5 @@ class MissingExtra(EdgepruneError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package}, which is not installed; install it with: "
-            f"pip install 'edgeprune[{extra}]'"
+            f"{purpose} needs the package {package}, which is not installed; install it with: pip install 'edgeprune[{extra}]'"
         )

@@ -222,7 +222,8 @@ def inputs(tmp_path: Path, checkpoint: Path, mnist_sample: Path) -> Path:
     (folder / "sorts.py").write_text(
         "import torch\n"
         "class Sorts(torch.nn.Module):\n"
-        "    def __init__(self):\n        super().__init__()\n        self.layer = torch.nn.Linear(784, 10)\n        self.rank = Ranked()\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(784, 10)\n        self.rank = Ranked()\n"
         "    def forward(self, x):\n        return self.rank(self.layer(x.flatten(1)))\n"
         "class Ranked(torch.nn.Module):\n    def forward(self, x):\n        return torch.cumsum(x, 1)\n"
         "def make():\n    torch.manual_seed(0)\n    return Sorts()\n"

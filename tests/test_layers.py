@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "inspection": {"graph", "ops", "passes", "sparse", "formats", "report"},
     "vision": set(),
     "capturing": {"graph", "ops"},
-    "rebuilding": {"graph", "ops"},
+    "rebuilding": {"graph", "ops", "formats"},
     "models": {"vision"},
     "data": {"vision", "models"},
     "checkpoint": {"vision", "models", "data"},

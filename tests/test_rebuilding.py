@@ -104,3 +104,26 @@ def test_an_op_torch_cannot_say_is_refused_by_layer_and_name() -> None:
     graph = Graph({"input": Value((3,))}, ("output",), (Node("output", Activation("sing"), ("input",), "body.act"),))
     with pytest.raises(NotExportable, match=r"'sing'.*body\.act"):
         to_module(graph)
+
+
+def test_the_pt2_target_runs_at_any_batch_and_keeps_its_metadata(tmp_path: Path) -> None:
+    from edgeprune.formats import Metadata, load, write
+
+    graph = shrink(capture(half_pruned(lenet_5()), torch.zeros(1, 1, 28, 28)))
+    write(graph, tmp_path / "model.pt2", metadata=Metadata(classes=("a", "b")))
+    runner = load(tmp_path / "model.pt2")
+    for batch in (1, 7):
+        x = np.random.default_rng(batch).standard_normal((batch, 1, 28, 28)).astype(np.float32)
+        assert_close(graph.run(x), runner.run(x)[0], 1e-5)
+    extra = {"edgeprune.json": ""}
+    torch.export.load(str(tmp_path / "model.pt2"), extra_files=extra)
+    assert '"classes":["a","b"]' in str(extra["edgeprune.json"])
+
+
+def test_the_pt2_target_can_be_compressed_further_as_a_checkpoint(tmp_path: Path) -> None:
+    from edgeprune import load as load_checkpoint
+    from edgeprune.formats import write
+
+    write(shrink(capture(half_pruned(lenet_5()), torch.zeros(1, 1, 28, 28))), tmp_path / "model.pt2")
+    loaded = load_checkpoint(tmp_path / "model.pt2")
+    assert loaded.input_shape == (1, 28, 28)

@@ -1,6 +1,7 @@
 """torch -> Graph: the only place where PyTorch's op names meet the graph.
 
 walk.py        the walk over an exported program: arguments, constants, names, in-place ops, refusals
+naming.py      what an exported node and its layer are called
 layout.py      where a value's elements lie in the tensor PyTorch sees: reshapes and permutations without nodes
 taking.py      from a layout to a value: the rearrangement that a reader needs
 scores.py      attention, however it is written
@@ -42,10 +43,7 @@ def capture(module: nn.Module, example_inputs: Sequence[torch.Tensor] | torch.Te
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     inputs = tuple(torch.zeros(BATCH, *x.shape[1:], dtype=x.dtype) for x in example_inputs)
-    if isinstance(module, torch.export.ExportedProgram):
-        program = module
-    else:
-        program = _export(module, inputs)
+    program = module if isinstance(module, torch.export.ExportedProgram) else _export(module, inputs)
     return capture_program(program, [tuple(x.shape[1:]) for x in inputs])
 
 

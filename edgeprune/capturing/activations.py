@@ -11,9 +11,10 @@ from ..ops import Activation, Affine, Mul, PReLU, Softmax
 from .arithmetic import both
 from .layout import Laid, dtype_of
 from .moves import picked
+from .naming import base_name
 from .scores import Length, Scores, normalised
 from .taking import settled
-from .walk import Walk, base_name, lower
+from .walk import Walk, lower
 
 # ATen activations without settings, by the graph's name.
 PLAIN = {

@@ -14,8 +14,9 @@ from ..ops import Concat, Constant, Cut, Join, Pad, PadWith, Roll, Select, Slice
 from ..ops.conv import Pads
 from .arithmetic import numbers
 from .layout import BATCH_AXIS, Laid, narrowed
+from .naming import base_name
 from .taking import natural_channel, settled
-from .walk import Walk, base_name, lower
+from .walk import Walk, lower
 
 
 def picked(walk: Walk, node: fx.Node, laid: Laid, dim: int, index: range) -> Laid:

@@ -12,8 +12,9 @@ from ..ops.conv import Pads
 from .arithmetic import both
 from .layers import layer, spread
 from .layout import BATCH_DIM, Laid
+from .naming import base_name
 from .taking import natural_channel
-from .walk import Walk, base_name, lower
+from .walk import Walk, lower
 
 
 def _window(walk: Walk, node: fx.Node, a: dict[str, Any]) -> tuple[int, Shape, Shape, Pads]:

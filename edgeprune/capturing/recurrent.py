@@ -10,7 +10,8 @@ from torch import fx
 
 from ..ops import GRU, LSTM, Cut, Join
 from .layout import Laid
-from .walk import Walk, base_name, lower
+from .naming import base_name
+from .walk import Walk, lower
 
 
 @lower("lstm", "gru")

@@ -13,6 +13,7 @@ from torch import fx
 from ..graph import Array, Value
 from ..ops import Attention
 from .layout import BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Laid, joined, per_axis, size, whole
+from .taking import with_channels_on
 
 if TYPE_CHECKING:
     from .walk import Walk
@@ -78,10 +79,7 @@ def _sequence(laid: Laid, windows: list[Atom], heads: list[Atom], places: Dim, c
 def product(walk: Walk, node: fx.Node, a: Laid, b: Laid) -> Scores:
     """`a @ b` where a is (..., T, C) and b is (..., C, S): the sum must run over channels of both."""
     b = replace(b, dims=(*b.dims[:-2], b.dims[-1], b.dims[-2]))
-    for side in (a, b):
-        axis = walk.values[side.name].axis
-        if any(atom.axis != axis for atom in side.dims[-1]):
-            raise walk.unsupported(node, "a product of two values that does not run over the channels of both")
+    a, b = (with_channels_on(walk, node, side, -1) for side in (a, b))
     lead_a, windows_a, heads_a = _lead(walk, node, a, a.dims[:-2])
     lead_b, windows_b, heads_b = _lead(walk, node, b, b.dims[:-2])
     if [joined(d) for d in lead_a] != [joined(d) for d in lead_b]:
@@ -148,9 +146,7 @@ def weighted(walk: Walk, node: fx.Node, scores: Scores, v: Laid) -> Laid:
         raise walk.unsupported(node, "attention scores meet the values before a softmax")
     if scores.dims[-1] != whole(KEYS, scores.sizes[KEYS]) or scores.dims[-2] != whole(QUERIES, scores.sizes[QUERIES]):
         raise walk.unsupported(node, "attention scores lie otherwise than queries x keys")
-    value = walk.values[v.name]
-    if any(a.axis != value.axis for a in v.dims[-1]):
-        raise walk.unsupported(node, "the channels of the values are not on their last axis")
+    v = with_channels_on(walk, node, v, -1)
     lead, windows, heads = _lead(walk, node, v, v.dims[:-2])
     if tuple(joined(d) for d in lead) != scores.dims[:-2]:
         raise walk.unsupported(node, "the heads or the windows of scores and values do not line up")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import fx
 
+from ..graph import Op
 from ..ops import Affine, Flatten, Normalize, Rearrange, Select
 from .layout import (
     BATCH_AXIS,
@@ -23,9 +24,16 @@ from .layout import (
     joined,
     size,
 )
+from .naming import LEAVES, base_name
 
 if TYPE_CHECKING:
     from .walk import Walk
+
+
+def prepared(walk: Walk, op: Op, name: str, at: fx.Node) -> str:
+    """An op that brings a value into the form its reader needs: named after the view that asked for it, never as a layer."""
+    own = type(op).__name__.lower() if at.op != "call_function" or base_name(at) in LEAVES else ""
+    return walk.emit(op, [name], at, own)
 
 
 def natural_channel(walk: Walk, laid: Laid) -> int | None:
@@ -42,13 +50,13 @@ def settled(walk: Walk, node: fx.Node, laid: Laid) -> Laid:
     if laid.scale != 1.0:
         value = walk.values[laid.name]
         scale = np.full(value.channels, laid.scale, dtype_of(at))
-        ref = walk.emit(Affine(scale, np.zeros_like(scale), value.axis), [laid.name], at)
+        ref = prepared(walk, Affine(scale, np.zeros_like(scale), value.axis), laid.name, at)
         laid = Laid(ref, laid.dims, laid.maker, 1.0, laid.unit)
     if laid.unit is not None:
         value = walk.values[laid.name]
         if channel_dim(laid.dims, value) != len(laid.dims) - 1:
             raise walk.unsupported(node, "it divides by a length over something else than all channels")
-        ref = walk.emit(Normalize(value.axis, laid.unit), [laid.name], at)
+        ref = prepared(walk, Normalize(value.axis, laid.unit), laid.name, at)
         laid = Laid(ref, laid.dims, laid.maker)
     return laid
 
@@ -105,7 +113,7 @@ def _arrange(walk: Walk, name: str, axes: list[Dim], axis: int, at: fx.Node) -> 
             # Channels and places alternate: bring the channels together, then put the result in order.
             first = _arrange(walk, name, [ordered if i == axis else a for i, a in enumerate(axes)], axis, at)
             labels = _labels([*mine, *others], axes[axis])
-            return walk.emit(Select(labels, axis), [first], at)
+            return prepared(walk, Select(labels, axis), first, at)
         return _arrange(walk, *_gathered(walk, name, axes, mine, at), axis, at)
     if value.axis == axis and len(axes) == len(value.shape) and all(
         atoms == ((Atom(i, n),) if n > 1 else ()) for i, (atoms, n) in enumerate(zip(axes, value.shape, strict=True))
@@ -113,7 +121,7 @@ def _arrange(walk: Walk, name: str, axes: list[Dim], axis: int, at: fx.Node) -> 
         return name
     flat = [a for atoms in axes for a in atoms]
     if value.axis == 0 and len(axes) == 1 and flat == [Atom(i, n) for i, n in enumerate(value.shape) if n > 1]:
-        return walk.emit(Flatten(), [name], at)
+        return prepared(walk, Flatten(), name, at)
     by_axis = atoms_by_axis((tuple(flat),), len(value.shape))
     split: list[tuple[int, ...]] = []
     for i, atoms in enumerate(by_axis):
@@ -122,7 +130,7 @@ def _arrange(walk: Walk, name: str, axes: list[Dim], axis: int, at: fx.Node) -> 
         split.append(tuple(-1 if a == free else a.size for a in atoms))
     listed = [a for atoms in by_axis for a in atoms]
     op = Rearrange(tuple(split), tuple(listed.index(a) for a in flat), tuple(len(a) for a in axes), value.axis, axis)
-    return walk.emit(op, [name], at)
+    return prepared(walk, op, name, at)
 
 
 def _labels(present: list[Atom], wanted: Dim) -> np.ndarray:  # type: ignore[type-arg]
@@ -136,7 +144,7 @@ def _gathered(walk: Walk, name: str, axes: list[Dim], mine: list[Atom], at: fx.N
     value = walk.values[name]
     atoms = atoms_by_axis(tuple(axes), len(value.shape))[value.axis]
     others = [a for a in atoms if a not in mine]
-    name = walk.emit(Select(_labels(atoms, (*others, *mine)), value.axis), [name], at)
+    name = prepared(walk, Select(_labels(atoms, (*others, *mine)), value.axis), name, at)
     one = Atom(value.axis, size(mine), 1)
     moved: dict[Atom, Atom] = {}
     inner = one.size
@@ -150,6 +158,22 @@ def _gathered(walk: Walk, name: str, axes: list[Dim], mine: list[Atom], at: fx.N
             kept.insert(dim.index(mine[0]), one)
         result.append(tuple(kept))
     return name, result
+
+
+def with_channels_on(walk: Walk, node: fx.Node, laid: Laid, dim: int) -> Laid:
+    """The tensor over a value whose channel axis is the one that the dim's elements come from: another reading, nothing moves."""
+    value = walk.values[laid.name]
+    axes = {a.axis for a in laid.dims[dim]}
+    if axes <= {value.axis}:
+        return laid
+    if len(axes) > 1 or min(axes) < 0:
+        name, frame = take(walk, node, laid, dim)
+        return frame.lay(name, walk.values[name], laid.maker)
+    (axis,) = axes
+    split = tuple((-1,) if n > 1 else () for n in value.shape)
+    order = tuple(range(sum(len(f) for f in split)))
+    op = Rearrange(split, order, tuple(len(f) for f in split), value.axis, axis)
+    return Laid(prepared(walk, op, laid.name, laid.maker or node), laid.dims, laid.maker, laid.scale, laid.unit)
 
 
 def without_stretch(dims: Dims) -> Dims:

@@ -9,8 +9,9 @@ from typing import Any
 from torch import fx
 
 from .layout import STRETCHED, Atom, Dims, Laid, reshaped
+from .naming import base_name
 from .scores import Length, Scores
-from .walk import Walk, base_name, lower
+from .walk import Walk, lower
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from torch import fx
 from ..errors import Unsupported
 from ..graph import Array, Graph, Node, Op, Value
 from .layout import Frame, Laid, canonical
+from .naming import LEAVES, base_name, source_of
 from .scores import Length, Scores
 from .taking import natural_channel, settled, take
 
@@ -30,11 +31,6 @@ PASS_ON = frozenset({
 # Ops that read a tensor for its shape and type alone.
 SHAPE_ONLY = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like"})
 NO_MEANING = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size"})
-# Ops that are a layer by themselves: their value takes the layer's name.
-LEAVES = frozenset({
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "batch_norm",
-    "layer_norm", "group_norm", "instance_norm", "rms_norm", "embedding",
-})  # fmt: skip
 VIEWS = frozenset({
     "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "slice", "select",
     "chunk", "split", "split_with_sizes", "getitem",
@@ -54,20 +50,6 @@ def lower(*names: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
-def base_name(node: fx.Node) -> str:
-    """"aten.relu_.default" as "relu_"."""
-    if node.target is operator.getitem:
-        return "getitem"
-    return str(getattr(node.target, "_schema", node.target)).split("(", maxsplit=1)[0].split("::")[-1].split(".")[0]
-
-
-def source_of(node: fx.Node) -> str:
-    """The user's layer that the node comes from: "layer1.0.conv2"; empty for the model itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    paths = [path for path, _ in stack.values()]
-    return str(paths[-1]).removeprefix("L['self']").removeprefix(".") if paths else ""
-
-
 class Walk:
     """Goes through an exported program in running order and collects nodes."""
 
@@ -83,9 +65,9 @@ class Walk:
 
     # -- what lowerings call ---------------------------------------------------------------------------------------
 
-    def emit(self, op: Op, inputs: Sequence[str], node: fx.Node) -> str:
-        """Adds a node for `op` and returns the name of its value."""
-        name = self._fresh(node)
+    def emit(self, op: Op, inputs: Sequence[str], node: fx.Node, what: str = "") -> str:
+        """Adds a node for `op` and returns the name of its value: the layer's, or the layer's and the op's (or `what`)."""
+        name = self._fresh(node, what)
         ins = [self.values[i] for i in inputs]
         try:
             self.values[name] = op.value(*ins)
@@ -115,7 +97,7 @@ class Walk:
         """The argument as a value `[batch, *axes]` with its channels on the tensor's dim `channel`."""
         name, frame = self.take(node, argument, channel)
         if not frame.batch_first:
-            raise self.unsupported(node, "the batch is not its first axis")
+            raise self.unsupported(node, "its first axis is not the batch alone")
         return name
 
     def lay(self, name: str, node: fx.Node | None = None) -> Laid:
@@ -136,7 +118,11 @@ class Walk:
 
     def array(self, tensor: torch.Tensor | None) -> Array | None:
         """A weight as the graph keeps it; None stays None."""
-        return None if tensor is None else np.ascontiguousarray(tensor.detach().cpu().numpy())
+        if tensor is None:
+            return None
+        # A computed constant may still be overwritten; the module's weights may not (see _evaluate).
+        own = tensor.untyped_storage().data_ptr() in self.weights
+        return np.ascontiguousarray((tensor if own else tensor.clone()).detach().cpu().numpy())
 
     def weight(self, node: fx.Node, tensor: Any) -> Array:
         """A weight that must be there and must not depend on the input."""
@@ -264,9 +250,9 @@ class Walk:
                 if base_name(user) in VIEWS and user not in seen:
                     seen.append(user)
 
-    def _fresh(self, node: fx.Node) -> str:
+    def _fresh(self, node: fx.Node, what: str) -> str:
         """A name no value has yet: the layer's, or the layer's and the op's."""
-        source, op = source_of(node), base_name(node).rstrip("_")
+        source, op = source_of(node), what or base_name(node).rstrip("_")
         leaf = op in LEAVES
         name = source if leaf and source else ".".join(filter(None, (source, op)))
         candidate, count = name, 1

@@ -22,6 +22,7 @@ from .artifact import Artifact, LayerEncoding, Metadata, Operation, Runner, Tens
 FORMATS = {
     ".onnx": "onnx",
     ".tflite": "tflite",
+    ".pt2": ".rebuilding.program",  # torch side, so it lives there
 }
 
 __all__ = [
@@ -60,7 +61,10 @@ def load(path: str | Path, *, threads: int = 1, runtime: str | None = None) -> R
 
 def read(path: str | Path) -> Artifact:
     """What the file holds: constants (decoded), ops, metadata, bytes. Raises EdgepruneError when it is not a model."""
-    artifact: Artifact = module_of(path).read(_present(path))
+    module = module_of(path)
+    if not hasattr(module, "read"):
+        raise EdgepruneError(f"{path}: a {Path(path).suffix} file is a program, no list of ops; load it as a checkpoint instead")
+    artifact: Artifact = module.read(_present(path))
     return artifact
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Shape
-from ..ops import Attention, AvgPool, LayerNorm
+from ..graph import Array, Graph, Shape
+from ..ops import Attention, AvgPool, Embedding, LayerNorm, Upsample
 from ..ops.conv import Pads
 from ..ops.pool import adaptive_windows
 
@@ -177,3 +177,22 @@ def moved_groups(sizes: Sequence[int], before: Sequence[int], after: Sequence[in
     placed = sorted(groups, key=lambda group: before.index(group[0]))
     each = [int(np.prod([1 if f == -1 else sizes[f] for f in group], dtype=np.int64)) for group in placed]
     return each, [placed.index(group) for group in groups]
+
+
+def resampled(op: Upsample, axis: int, size: int, places: int) -> tuple[Array, Array, Array | None]:
+    """(low, high, share): output place i of an axis is input place low[i], and by share[i] high[i]; share None is all low."""
+    at = op.sources(axis, size, places)
+    low = np.minimum(np.floor(at).astype(np.int64), size - 1)
+    share = (at - low).astype(np.float32)
+    if op.kind != "linear" or not share.any():
+        return low, low, None
+    return low, np.minimum(low + 1, size - 1), share
+
+
+def integer_inputs(graph: Graph) -> frozenset[str]:
+    """The inputs that are looked up and nothing else: the files take integers there."""
+    return frozenset(
+        name
+        for name in graph.inputs
+        if graph.readers[name] and name not in graph.outputs and all(isinstance(n.op, Embedding) for n in graph.readers[name])
+    )

@@ -73,8 +73,7 @@ class Attention(Op):
         return np.ones(channels, bool) if self.pairs is None else self.pairs
 
     def _heads_of(self, mask: Mask) -> Mask:
-        heads: Mask = mask.reshape(self.heads, -1).any(1)
-        return heads
+        return np.asarray(mask.reshape(self.heads, -1).any(1))
 
     def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
         # Every row of the softmax sums to one.

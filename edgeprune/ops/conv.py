@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,8 @@ class Conv(Op):
         y = np.zeros((batch, groups, outs // groups, int(np.prod(places))), dtype)
         weight = self.weight.reshape(groups, outs // groups, per_group, *self.kernel)
         for tap, part in taps(x, self.kernel, self.stride, self.dilation):
-            w = weight[(slice(None), slice(None), slice(None), *tap)]
+            at: Any = (..., *tap)
+            w = weight[at]
             if not w.any():
                 continue
             part = part.reshape(batch, groups, per_group, -1)
@@ -133,7 +135,7 @@ class Conv(Op):
         return np.where(varies, np.nan, known)
 
     def needs(self, ins: Sequence[Value], out: Mask) -> tuple[Mask, ...]:
-        return (self._reads()[0][out].any(0),)
+        return (np.asarray(self._reads()[0][out].any(0)),)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
         (into,) = live

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,8 @@ class ConvTranspose(Op):
         grouped = x.reshape(batch, self.groups, -1, int(np.prod(size)))
         weight = self.weight.reshape(self.groups, -1, per_out, *self.kernel)
         for tap in itertools.product(*map(range, self.kernel)):
-            w = weight[(slice(None), slice(None), slice(None), *tap)]
+            at: Any = (..., *tap)
+            w = weight[at]
             if not w.any():
                 continue
             starts = [t * d for t, d in zip(tap, self.dilation, strict=True)]
@@ -87,7 +89,7 @@ class ConvTranspose(Op):
         return np.where(varies, np.nan, bias)
 
     def needs(self, ins: Sequence[Value], out: Mask) -> tuple[Mask, ...]:
-        return (self._reads()[out].any(0),)
+        return (np.asarray(self._reads()[out].any(0)),)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
         return (out, live[0]) if self.groups == 1 else balanced(self.groups, out, live[0])

@@ -45,7 +45,7 @@ class BatchNorm(Channelwise):
         return (out & (self.weight != 0),)
 
     def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
-        return replace(self, **{name: a[out] for name, a in self.arrays.items()})
+        return replace(self, weight=self.weight[out], bias=self.bias[out], mean=self.mean[out], var=self.var[out])
 
     def identity(self, ins: Sequence[Value]) -> bool:
         return self._affine().identity(ins)

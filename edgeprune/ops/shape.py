@@ -29,7 +29,7 @@ class Flatten(Op):
         return np.repeat(constants[0], ins[0].positions)
 
     def needs(self, ins: Sequence[Value], out: Mask) -> tuple[Mask, ...]:
-        return (out.reshape(ins[0].channels, -1).any(1),)
+        return (np.asarray(out.reshape(ins[0].channels, -1).any(1)),)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
         # A feature exists when its channel does, and a channel when any of its features does.

@@ -3,6 +3,8 @@
 constants.py  what is constant, folded into its readers, dropped from sums
 liveness.py   what matters and what must exist; removal of the rest
 fold.py       batch norm into the layer before it; identities left out
+borders.py    channels that are constant but for a padded border, made few
+untie.py      gathers and scatters where a tie costs more
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..graph import Graph
+from .borders import merge_borders
 from .constants import absorb_constants, constants, drop_constant_terms
 from .fold import drop_identities, fold_affine
 from .liveness import live_channels, needed_channels, remove_dead_channels, silence_unneeded
+from .untie import untie
 
 # Removal relies on absorption (constants that are still read count as live); the rest only gives it more to find.
 UNTIL_STABLE: tuple[Callable[[Graph], Graph], ...] = (
@@ -24,16 +28,31 @@ UNTIL_STABLE: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-def shrink(graph: Graph, *, fold: bool = True) -> Graph:
+def shrink(graph: Graph, *, fold: bool = True, optimize: str = "") -> Graph:
     """The same function with every dead channel removed; a second call changes nothing.
 
-    `fold=False` leaves batch norms where they are, for a network that will be trained on.
+    `fold=False` leaves batch norms where they are, for a network that will be trained on. `optimize="size"` also breaks ties
+    with gathers and scatters where that leaves fewer numbers to store (see `untie`); runtimes may take longer over it.
+    Raises ValueError for another `optimize`.
     """
+    if optimize not in ("", "size"):
+        raise ValueError(f"optimize={optimize!r} is unknown here; use 'size', or leave it out")
+    graph = _stable(graph, fold)
+    while optimize:
+        before = graph
+        graph = _stable(untie(graph), fold)
+        if graph.parameters >= before.parameters:
+            return before
+    return graph
+
+
+def _stable(graph: Graph, fold: bool) -> Graph:
+    """The passes again and again, until none finds anything more."""
     if fold:
         graph = fold_affine(graph)
     while True:
         before = graph
-        for step in UNTIL_STABLE:
+        for step in (merge_borders, *UNTIL_STABLE):
             graph = step(graph)
         if fold:
             graph = fold_affine(graph)
@@ -49,8 +68,10 @@ __all__ = [
     "drop_identities",
     "fold_affine",
     "live_channels",
+    "merge_borders",
     "needed_channels",
     "remove_dead_channels",
     "shrink",
     "silence_unneeded",
+    "untie",
 ]

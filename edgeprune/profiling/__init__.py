@@ -3,13 +3,26 @@
 measure.py  profile one file; compare several in turns
 local.py    the timing script in a process of this machine
 runner.py   the timing script: numpy and one runtime only
+c_runner.c  the timing program of a C model; native.py builds it
 result.py   what a measurement says
 records.py  dataclasses to plain JSON types and back
+
+targets.py       devices: folders with a target.toml, checked; detection.py finds this machine's figures
+remote.py        profile a file on a target
+transport.py     a shell on a device, a fresh folder there; ssh.py and adb.py reach it
+device_facts.py  what a device says about itself
+emulation.py     a C model on another processor by qemu; count_instructions.c is its plugin
+reachable.py     which targets there are, and can be reached now
 """
 
 from __future__ import annotations
 
 from .measure import compare, profile
-from .result import Comparison, Device, Latency, Memory, Profile, Ratio
+from .remote import profile_on
+from .result import Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
+from .targets import Target, load_target
 
-__all__ = ["Comparison", "Device", "Latency", "Memory", "Profile", "Ratio", "compare", "profile"]
+__all__ = [
+    "Comparison", "Conditions", "Device", "Latency", "Memory", "Profile", "Ratio", "Target",
+    "compare", "load_target", "profile", "profile_on",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Runs the timing script in fresh processes of this machine."""
+"""Runs the timing script in fresh processes, of this machine or of a device's shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,30 +22,38 @@ from ..errors import EdgepruneError
 RUNNER = Path(__file__).with_name("runner.py")
 
 
-class Child:
-    """The timing script at work on one model. Leaving the block ends it, whatever it is doing."""
+# One thread for the libraries that count the cores at import: `threads` says how many the model gets.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
-    def __init__(self, model: Path, options: Sequence[str], python: str, deadline: float) -> None:
+
+class Child:
+    """A timing program at work on one model. Leaving the block ends it, whatever it is doing.
+
+    `command` starts it from here; `explain` makes one line of its exit status and last words, where that needs more than these.
+    """
+
+    def __init__(
+        self, model: Path, command: Sequence[str], deadline: float, explain: Callable[[int, str], str] | None = None
+    ) -> None:
         self.model = model
-        self.python = python
+        self.program = command[0]
         self.deadline = deadline
         self.allowed = deadline - time.monotonic()
+        self._explain = explain or explained
         self._said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._noise = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed with the block
-        # One thread for the libraries that count the cores at import: `threads` says how many the model gets.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
         try:
             self._process = subprocess.Popen(
-                [python, str(RUNNER), str(model), *options],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._noise,
                 text=True,
-                env=environment,
+                env=os.environ | ENVIRONMENT,
             )
         except OSError as error:
             self._noise.close()
-            raise EdgepruneError(f"cannot start {python}: {error.strerror}; name a Python interpreter") from None
+            raise EdgepruneError(f"cannot start {command[0]}: {error.strerror}; name a Python interpreter") from None
         # A thread of its own, because a pipe cannot be read with a time limit everywhere.
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -79,19 +87,15 @@ class Child:
         try:
             said = json.loads(line)
         except ValueError:
-            raise EdgepruneError(f"profiling {self.model}: {self.python} answered {line.strip()[:80]!r}") from None
+            raise EdgepruneError(f"profiling {self.model}: {self.program} answered {line.strip()[:80]!r}") from None
         if "error" in said:
             raise EdgepruneError(f"cannot profile {self.model}: {said['error']}")
         return dict(said)
 
     def _last_words(self) -> str:
         status = self._process.wait()
-        if status < 0:
-            return f"the runtime died of {signal.Signals(-status).name}"
         self._noise.seek(0)
-        lines = self._noise.read().split("\n")
-        said = [line for line in lines if line.strip()]
-        return f"exit status {status}" + (f", {said[-1].strip()}" if said else "")
+        return self._explain(status, self._noise.read())
 
     def __enter__(self) -> Child:
         return self
@@ -103,6 +107,14 @@ class Child:
         self._noise.close()
 
 
-def interpreter(python: str | os.PathLike[str] | None) -> str:
-    """The Python that the script runs in: the given one, else this one."""
-    return os.fspath(python) if python is not None else sys.executable
+def explained(status: int, noise: str) -> str:
+    """What became of a process of this machine, in a few words."""
+    if status < 0:
+        return f"the runtime died of {signal.Signals(-status).name}"
+    said = [line for line in noise.split("\n") if line.strip()]
+    return f"exit status {status}" + (f", {said[-1].strip()}" if said else "")
+
+
+def command_here(model: Path, options: Sequence[str], python: str | os.PathLike[str] | None) -> list[str]:
+    """Starts the script on this machine, in the given Python or else this one."""
+    return [os.fspath(python) if python is not None else sys.executable, str(RUNNER), str(model), *options]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EdgepruneError
-from .local import Child, interpreter
+from .local import Child, command_here
 from .records import from_plain
 from .result import Comparison, Device, Latency, Memory, Profile, Ratio
 from .runner import PATIENCE, RUNTIMES, WIDTH, median_interval
@@ -49,11 +49,11 @@ def profile(
 
     Raises EdgepruneError when the file cannot be run, and when it all takes longer than `timeout` seconds.
     """
-    model = _checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
-    options = [*_options(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
-    with Child(model, options, interpreter(python), time.monotonic() + timeout) as child:
+    model = checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
+    options = [*options_for(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
+    with Child(model, command_here(model, options, python), time.monotonic() + timeout) as child:
         child.finish()
-        return _profile(model, child.answer(), seed)
+        return profile_of(model, child.answer(), seed)
 
 
 def compare(
@@ -82,7 +82,7 @@ def compare(
     asked = [
         runtime if runtime is not None and RUNTIMES.get(runtime, ("", "", _suffix(p)))[2] == _suffix(p) else None for p in paths
     ]
-    models = [_checked(path, **settings, runtime=each) for path, each in zip(paths, asked, strict=True)]
+    models = [checked(path, **settings, runtime=each) for path, each in zip(paths, asked, strict=True)]
     deadline = time.monotonic() + timeout
     trials = []
     each_runs, each_seconds = math.ceil(runs / FRESH_PROCESSES), min_seconds / FRESH_PROCESSES
@@ -90,8 +90,8 @@ def compare(
         with ExitStack() as stack:
             children = []
             for model, each in zip(models, asked, strict=True):
-                options = [*_options(threads, warmup, each, seed), "--runs", str(each_runs), "--serve"]
-                child = stack.enter_context(Child(model, options, interpreter(python), deadline))
+                options = [*options_for(threads, warmup, each, seed), "--runs", str(each_runs), "--serve"]
+                child = stack.enter_context(Child(model, command_here(model, options, python), deadline))
                 child.answer()  # loaded and warm before the next one starts
                 children.append(child)
             medians = _take_turns(children, each_runs, each_seconds)
@@ -103,7 +103,7 @@ def compare(
 
 def _end(model: Path, child: Child, seed: int) -> Profile:
     child.finish()
-    return _profile(model, child.answer(), seed)
+    return profile_of(model, child.answer(), seed)
 
 
 def _median(profile: Profile) -> float:
@@ -155,7 +155,7 @@ def _suffix(path: FilePath) -> str:
     return Path(path).suffix.lower()
 
 
-def _checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, warmup: int, runtime: str | None) -> Path:
+def checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, warmup: int, runtime: str | None) -> Path:
     model = Path(path)
     if runtime is not None and runtime not in RUNTIMES:
         raise EdgepruneError(f"there is no runtime {runtime!r}; there are: {', '.join(RUNTIMES)}")
@@ -179,12 +179,12 @@ def _checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, war
     return model
 
 
-def _options(threads: int, warmup: int, runtime: str | None, seed: int) -> list[str]:
+def options_for(threads: int, warmup: int, runtime: str | None, seed: int) -> list[str]:
     options = ["--threads", str(threads), "--warmup", str(warmup), "--seed", str(seed)]
     return options if runtime is None else [*options, "--runtime", runtime]
 
 
-def _profile(model: Path, said: dict[str, Any], seed: int) -> Profile:
+def profile_of(model: Path, said: dict[str, Any], seed: int) -> Profile:
     data = model.read_bytes()
     return Profile(
         path=str(model),

@@ -60,6 +60,14 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """Clock and temperature at one moment; null where the system does not tell."""
+
+    clock_mhz: float | None = None  # of the fastest core
+    temperature_c: float | None = None  # of the hottest sensor
+
+
+@dataclass(frozen=True)
 class Profile:
     """One artifact, measured in a process of its own."""
 
@@ -79,6 +87,10 @@ class Profile:
     clock_ms: float  # what timing a run that does next to nothing reads: part of every run above
     seed: int
     provenance: str = "measured"
+    target: str = "host"
+    reached: str = "this machine"  # how: "pi@pi.local over ssh"
+    before: Conditions | None = None
+    after: Conditions | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -103,6 +115,11 @@ class Profile:
             )
         if self.threads > self.device.usable_cores:
             found.append(f"{self.threads} threads on {self.device.usable_cores} usable cores")
+        clocks = [moment.clock_mhz for moment in (self.before, self.after) if moment and moment.clock_mhz]
+        if len(clocks) == 2 and clocks[1] < 0.8 * clocks[0]:
+            degrees = self.after.temperature_c if self.after else None
+            heat = "" if degrees is None else f" at {degrees:.0f} °C"
+            found.append(f"the clock fell from {clocks[0]:.0f} to {clocks[1]:.0f} MHz{heat}: it throttles; let it cool")
         if self.memory is None:
             found.append(f"memory was not measured: {self.device.os} does not report a peak that can be reset")
         return tuple(found)

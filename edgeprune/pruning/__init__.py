@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EdgepruneError
-from .alive import Unholdable, all_alive, check_holds, top
+from .alive import Unholdable, all_alive, reserved, top
 from .criteria import CRITERIA, Context, Criterion
 from .defaults import Plan, choose
 from .flow import Probe
@@ -53,6 +53,7 @@ __all__ = [
     "prunable",
     "prune",
     "recalibrate",
+    "reserved",
     "top",
     "train",
 ]
@@ -115,6 +116,9 @@ def prune(
     and for a state that was made with other arguments.
     """
     ratio = _checked_ratio(ratio)
+    _check_settings(rounds, epochs, lr, batch_size)
+    if resume and work_dir is None:
+        raise EdgepruneError("resume needs work_dir, the folder in which the interrupted run kept its state")
     if retrain not in RETRAIN:
         raise EdgepruneError(f"retrain={retrain!r} is not known; choose one of {', '.join(RETRAIN)}")
     n_train = len(data.train) if data is not None and data.train is not None else 0
@@ -169,8 +173,8 @@ def prune(
         "retrain": retrain,
         "aap": aap,
         "rounds": plan.rounds,
-        "recipe": str(asdict(plan.recipe)),
-        "last recipe": str(asdict(plan.last)),
+        **asdict(plan.recipe),
+        **{f"{name} of the last round": value for name, value in asdict(plan.last).items()},
         "seed": seed,
         "device": device,
         "precision": precision,
@@ -186,7 +190,10 @@ def prune(
                 f"ratio {ratio:g} keeps {budget:,} of {probe.total:,} weights, but the checkpoint has only "
                 f"{current.kept:,} left; a ratio above {probe.total / max(1, current.kept):.4g} prunes further"
             )
-        check_holds(probe, run.scores(), budget, current, alive=aap)
+        if budget < 1:
+            raise Unholdable(f"ratio {ratio:g} keeps nothing; the network has {probe.total:,} weights that can be pruned")
+        if aap:
+            run.reserve_paths()
         if data is not None:
             run.accuracy_before = evaluate(module, data.test, place=place)
     follow(run)
@@ -213,6 +220,14 @@ def _checked_ratio(ratio: float) -> float:
         hint = f"; did you mean {1 / (1 - number):g} (keep {1 - number:g} of the weights)?" if 0 < number < 1 else ""
         raise EdgepruneError(f"ratio={ratio} is not a compression ratio; give a number above 1, for example 16{hint}")
     return number
+
+
+def _check_settings(rounds: int | None, epochs: int | None, lr: float | None, batch_size: int | None) -> None:
+    for name, value, least in (("rounds", rounds, 1), ("epochs", epochs, 0), ("batch_size", batch_size, 1)):
+        if value is not None and value < least:
+            raise EdgepruneError(f"{name}={value} is too few; give {least} or more")
+    if lr is not None and not (math.isfinite(lr) and lr > 0):
+        raise EdgepruneError(f"lr={lr} is not a learning rate; give a positive number, for example 0.001")
 
 
 def _named(what: str, choice: Any, table: Mapping[str, Callable[..., Any]]) -> tuple[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +17,20 @@ from .flow import Probe
 from .masks import Masks
 
 log = logging.getLogger("edgeprune")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _on_few_threads(choose: Callable[P, R]) -> Callable[P, R]:
+    """`choose`, whose first argument is a probe, run on as many threads as that probe is worth."""
+
+    @functools.wraps(choose)
+    def chosen(*args: P.args, **kwargs: P.kwargs) -> R:
+        with cast(Probe, args[0]).threads():
+            return choose(*args, **kwargs)
+
+    return chosen
 
 
 class Unholdable(EdgepruneError):
@@ -42,6 +58,10 @@ class _Flat:
     def alive(self, row: Tensor) -> Tensor:
         return row & self.could(row)
 
+    def reached(self, row: Tensor) -> Tensor:
+        """Per output whether a path arrives."""
+        return self.probe.outputs_reached(self.masks(row))
+
 
 def ranked(scores: Mapping[str, Tensor], eligible: Tensor, flat: _Flat) -> Tensor:
     """The places of the eligible weights, best score first, equal scores in the order of the places."""
@@ -63,19 +83,21 @@ def top(probe: Probe, scores: Mapping[str, Tensor], budget: int, eligible: Mappi
     return flat.masks(_chosen(order, budget, probe.total))
 
 
+@_on_few_threads
 def all_alive(
     probe: Probe,
     scores: Mapping[str, Tensor],
     budget: int,
     *,
     eligible: Mapping[str, Tensor] | None = None,
-    reserve: bool = True,
+    reserve: bool | Mapping[str, Tensor] = True,
     variant: str = "exact",
 ) -> Masks:
     """Masks that keep exactly `budget` weights, every one alive, the best by `scores` that way.
 
     `eligible` (bool per weight) says which weights may be kept: those not masked by an earlier round. With `reserve` one
-    best path into every output is kept first, so that no class is lost. `variant` is "exact" (threshold search, then filling),
+    best path into every output is kept first, so that no class is lost; masks, such as `reserved` makes, are kept first
+    instead. `variant` is "exact" (threshold search, then filling),
     or "loop" (remove the dead, refill from the ranking, repeat), nearer to the paper's words; it may end below the budget.
     Raises Unholdable where the network cannot spend the budget that way.
     """
@@ -90,41 +112,51 @@ def all_alive(
             f"{_ratio_hint(probe, most)}"
         )
     order = ranked(scores, allowed, flat)
-    if reserve:
-        kept = _reserve(flat, order, budget)
-        order = torch.cat([order[kept[order]], order[~kept[order]]])
-    row = _loop(flat, order, budget) if variant == "loop" else _exact(flat, order, budget)
+    held = torch.zeros_like(allowed)
+    if reserve is not False:
+        held = flat.row(reserved(probe, scores, budget, eligible)) if reserve is True else flat.alive(flat.row(reserve) & allowed)
+        order = torch.cat([order[held[order]], order[~held[order]]])
+    row = _loop(flat, order, budget) if variant == "loop" else _exact(flat, order, budget, held)
     alive = flat.alive(row)
     if not torch.equal(alive, row) or (variant == "exact" and int(row.sum()) != budget):
         raise Unholdable(
             f"no set of exactly {budget:,} alive weights was found (nearest: {int(alive.sum()):,}); try a ratio close by, "
             f"for example {_shown(probe.total / max(1, int(alive.sum())))}"
         )
+    lost = int((flat.reached(held) & ~flat.reached(row)).sum()) if (held & ~row).any() else 0
+    if lost:
+        log.warning("exactly %d alive weights are to be had only without a path into %d of the outputs", budget, lost)
     return flat.masks(row)
 
 
-def largest_ratio(probe: Probe, scores: Mapping[str, Tensor], eligible: Mapping[str, Tensor] | None = None) -> int:
-    """The largest whole ratio at which every output that can be reached still keeps a path of its own."""
-    flat = _Flat(probe)
-    order = ranked(scores, flat.row(eligible if eligible is not None else probe.full()), flat)
-    return max(1, probe.total // max(1, int(_compact(flat, order, _paths(flat, order)).sum())))
-
-
-def check_holds(
+@_on_few_threads
+def reserved(
     probe: Probe,
     scores: Mapping[str, Tensor],
     budget: int,
-    eligible: Mapping[str, Tensor],
-    *,
-    alive: bool = True,
-) -> None:
-    """Raises Unholdable, naming the largest ratio that works, where `budget` is too small to connect every output."""
+    eligible: Mapping[str, Tensor] | None = None,
+    known: Mapping[str, Tensor] | None = None,
+) -> Masks:
+    """At most `budget` eligible weights with a path into every output: the best paths by `scores` that fit.
+
+    `known` are eligible weights known to be such a set, the answer where the search finds none. Raises Unholdable, naming
+    the largest ratio that works, where `budget` is too small to connect every output.
+    """
     flat = _Flat(probe)
-    order = ranked(scores, flat.row(eligible), flat)
-    if alive:
-        _reserve(flat, order, budget)
-    elif budget < 1:
-        raise Unholdable(f"nothing would be kept; the largest ratio that works is {probe.total}")
+    order = ranked(scores, flat.row(eligible if eligible is not None else probe.full()), flat)
+    paths = _paths(flat, order)
+    if int(paths.sum()) > budget:
+        paths = _compact(flat, order, paths)
+        if int(paths.sum()) > budget and known is not None:
+            paths = flat.alive(flat.row(known) & flat.row(eligible or probe.full()))
+    needed = int(paths.sum())
+    if needed > budget:
+        largest = _largest(probe.total, needed)
+        raise Unholdable(
+            f"{budget:,} weights cannot connect every output: one path into each needs {needed:,} of {probe.total:,}; "
+            + (f"the largest ratio that works is {largest:g}" if largest > 1 else "this network is too small to be pruned")
+        )
+    return flat.masks(paths)
 
 
 def _chosen(order: Tensor, count: int, total: int) -> Tensor:
@@ -133,7 +165,7 @@ def _chosen(order: Tensor, count: int, total: int) -> Tensor:
     return row
 
 
-def _exact(flat: _Flat, order: Tensor, budget: int) -> Tensor:
+def _exact(flat: _Flat, order: Tensor, budget: int, held: Tensor) -> Tensor:
     total = flat.probe.total
     low, high = budget, len(order)
     best = flat.alive(_chosen(order, low, total))
@@ -146,9 +178,21 @@ def _exact(flat: _Flat, order: Tensor, budget: int) -> Tensor:
         else:
             high, over = middle - 1, alive
     filled = _filled(flat, order, best, budget)
-    if int(filled.sum()) < budget < int(over.sum()):
-        return _peeled(flat, order, over, budget)
-    return filled
+    if int(filled.sum()) == budget or int(over.sum()) < budget:
+        return filled
+    # Chains that come alive together skip over the budget: take some off a larger set, giving up as little as possible.
+    reached = flat.reached(over)
+    pool = flat.alive(_chosen(order, len(order), total))
+    for start, good in (
+        (over, lambda row: not (held & ~row).any()),
+        (pool, lambda row: not (held & ~row).any()),
+        (pool, lambda row: not (reached & ~flat.reached(row)).any()),
+        (over, lambda row: True),
+    ):
+        row = _peeled(flat, order, start, budget, good)
+        if int(row.sum()) == budget:
+            break
+    return row
 
 
 def _filled(flat: _Flat, order: Tensor, row: Tensor, budget: int) -> Tensor:
@@ -163,8 +207,8 @@ def _filled(flat: _Flat, order: Tensor, row: Tensor, budget: int) -> Tensor:
     return row
 
 
-def _peeled(flat: _Flat, order: Tensor, row: Tensor, budget: int) -> Tensor:
-    """Takes the weakest weights off a set that is too large, so that exactly the budget stays alive.
+def _peeled(flat: _Flat, order: Tensor, row: Tensor, budget: int, good: Callable[[Tensor], bool]) -> Tensor:
+    """Takes the weakest weights off a set that is too large, so that exactly the budget stays alive and what is left is `good`.
 
     Needed where whole chains come alive together and no single weight can be added: a chain goes as a whole, so a removal
     counts with everything that dies of it.
@@ -176,7 +220,7 @@ def _peeled(flat: _Flat, order: Tensor, row: Tensor, budget: int) -> Tensor:
             fewer = row.clone()
             fewer[weakest[start : start + min(run, excess)]] = False
             fewer = flat.alive(fewer)
-            if int(fewer.sum()) >= budget:
+            if int(fewer.sum()) >= budget and good(fewer):
                 row = fewer
             start += min(run, excess)
     return row
@@ -209,30 +253,16 @@ def _paths(flat: _Flat, order: Tensor) -> Tensor:
     return flat.alive(row)
 
 
-def _reserve(flat: _Flat, order: Tensor, budget: int) -> Tensor:
-    paths = _paths(flat, order)
-    if int(paths.sum()) <= budget:
-        return paths
-    compact = _compact(flat, order, paths)
-    needed = int(compact.sum())
-    if needed > budget:
-        raise Unholdable(
-            f"{budget:,} weights cannot connect every output: one path into each needs {needed:,}; "
-            f"the largest ratio that works is {flat.probe.total // needed}"
-        )
-    return compact
-
-
 def _compact(flat: _Flat, order: Tensor, paths: Tensor) -> Tensor:
     """Fewer weights into the same outputs: one path is shared, the other outputs branch off it by one weight each."""
     probe = flat.probe
-    outputs = probe.outputs_reached(flat.masks(paths))
+    outputs = flat.reached(paths)
     best: Tensor | None = None
     for start in outputs.nonzero().squeeze(1).tolist()[:10]:
         only = torch.zeros_like(outputs)
         only[start] = True
         row = paths & (flat.row(probe.gradient(flat.masks(paths), only)) > 0.5)
-        for output in (outputs & ~probe.outputs_reached(flat.masks(row))).nonzero().squeeze(1).tolist():
+        for output in (outputs & ~flat.reached(row)).nonzero().squeeze(1).tolist():
             only = torch.zeros_like(outputs)
             only[output] = True
             could = flat.row(probe.gradient(flat.masks(row), only)) > 0.5
@@ -244,6 +274,11 @@ def _compact(flat: _Flat, order: Tensor, paths: Tensor) -> Tensor:
         if best is None or int(row.sum()) < int(best.sum()):
             best = row
     return paths if best is None or int(best.sum()) >= int(paths.sum()) else best
+
+
+def _largest(total: int, needed: int) -> float:
+    ratio = total / max(1, needed)
+    return math.floor(ratio) if ratio >= 10 else math.floor(ratio * 100) / 100
 
 
 def _shown(ratio: float) -> str:

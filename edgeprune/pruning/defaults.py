@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from .training import Recipe
 
-# Each round keeps about this share of the one before. Measured on LeNet-300-100 at 1024x with the same number of epochs in all:
-# fewer rounds cut too deep at once, more of them leave too little training between two cuts.
+# Rounds are as many as would do if each kept this share of the one before (see `budgets` for how they differ).
 KEPT_PER_ROUND = 0.37
-SAMPLES_PER_ROUND = 480_000
+SAMPLES_PER_ROUND = 360_000
 LONGER_AT_THE_END = 3
 
 
@@ -38,11 +37,11 @@ def choose(
 ) -> Plan:
     """A plan for so many prunable weights and training samples; given values win over chosen ones.
 
-    Chosen: rounds that keep about 37 % each, as many epochs as make 480,000 samples a round (at least 2, at most 40), three times
+    Chosen: rounds that keep about 37 % each, as many epochs as make 360,000 samples a round (at least 2, at most 40), three times
     as many after the last cut, AdamW in one cycle. Given `epochs` are those of every round, the last one too.
     """
     batch_size = batch_size or (128 if batch_norm else 256)
-    lr = lr or (2e-3 if batch_norm else 3e-3)
+    lr = lr or (2e-3 if batch_norm else 3.6e-3)
     rounds = 1 if one_shot else rounds or max(1, math.ceil(math.log(ratio) / -math.log(KEPT_PER_ROUND)))
     chosen = min(max(round(SAMPLES_PER_ROUND / max(n_train, 1)), 2), 40)
     recipe = Recipe(chosen if epochs is None else epochs, lr, batch_size, augment=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from ..errors import EdgepruneError, Unsupported
 from .masks import Masks, prunable
 from .neutral import PLAIN, Call, Edges, Signal, meaning, moved
 from .semiring import Counting, Semiring, Widest
+from .threads import Work, threads_for
 
 
 class Probe:
@@ -47,12 +49,17 @@ class Probe:
         self._constants: dict[str, Any] = {}
         self._used: set[str] = set()
         every = {name: torch.ones(weight.shape) for name, weight in weights.items()}
-        with torch.no_grad():
+        with torch.no_grad(), Work() as work:
             self._outputs_of(self._walk(Counting(), every, first=True))
+        self._work = work.multiply_adds
         self.names = [name for name in weights if name in self._used]
         self.shapes = {name: weights[name].shape for name in self.names}
         if not self.names:
             raise EdgepruneError("the network has no convolution or linear weight between its input and its output")
+
+    def threads(self) -> contextlib.AbstractContextManager[None]:
+        """As many threads inside as a walk through this network is worth."""
+        return threads_for(self._work)
 
     @property
     def total(self) -> int:
@@ -69,9 +76,10 @@ class Probe:
         `outputs` (bool, one per output) asks for the signal into these outputs only.
         """
         leaves = self._leaves({name: masks[name].float() for name in self.names})
-        reached = self._outputs_of(self._walk(Counting(), leaves))
-        wanted = reached if outputs is None else reached[outputs]
-        wanted.sum().backward()  # type: ignore[no-untyped-call]
+        with self.threads():
+            reached = self._outputs_of(self._walk(Counting(), leaves))
+            wanted = reached if outputs is None else reached[outputs]
+            wanted.sum().backward()  # type: ignore[no-untyped-call]
         return {name: _gradient_of(leaf) for name, leaf in leaves.items()}
 
     def alive(self, masks: Mapping[str, Tensor]) -> Masks:

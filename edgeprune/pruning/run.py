@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import EdgepruneError
 from ..files import write_atomic
-from .alive import all_alive, top
+from .alive import all_alive, reserved, top
 from .criteria import Context, Criterion
 from .defaults import Plan
 from .flow import Probe
@@ -49,6 +49,7 @@ class Run:
     progress: Progress
     first_kept: int  # weights before the first cut
     given: dict[str, Tensor]  # the state before the first cut: where weight rewinding goes back to
+    reserve: Masks | None = None  # a path into every output, within the last budget: what no round may cut
     records: list[Round] = field(default_factory=list)
     accuracy_before: float | None = None
     state_path: Path | None = None
@@ -66,9 +67,22 @@ class Run:
         self._started = time.perf_counter()
         self.progress.round_started(len(self.records) + 1, rounds, budget)
         self.progress.phase(f"choosing {budget:,} weights")
-        choose = all_alive if self.aap else top
-        self.masks = choose(self.probe, self.scores(), budget, eligible=self.masks)
+        if self.aap:
+            scores = self.reserve_paths()
+            self.masks = all_alive(self.probe, scores, budget, eligible=self.masks, reserve=self.reserve or True)
+        else:
+            self.masks = top(self.probe, self.scores(), budget, eligible=self.masks)
         self.masks.apply(self.module)
+
+    def reserve_paths(self) -> dict[str, Tensor]:
+        """Chooses by present scores, which it returns, the paths that are still to be there after the last round.
+
+        A round that looked at its own budget alone could leave weights that connect every output only together, so that a
+        later one has no way to its budget.
+        """
+        scores = self.scores()
+        self.reserve = reserved(self.probe, scores, self.budget, self.masks, self.reserve)
+        return scores
 
     def rewind_weights(self) -> None:
         """Every parameter and statistic as it was given, under the present masks."""
@@ -119,6 +133,7 @@ class Run:
             "fingerprint": self.fingerprint,
             "module": snapshot(self.module),
             "masks": dict(self.masks),
+            "reserve": None if self.reserve is None else dict(self.reserve),
             "records": [record.to_dict() for record in self.records],
             "accuracy_before": self.accuracy_before,
         }
@@ -136,8 +151,10 @@ class Run:
         try:
             state = torch.load(self.state_path, weights_only=True)
             saved, version = state["fingerprint"], state["version"]
-        except Exception as error:
-            raise EdgepruneError(f"{self.state_path} is not a readable state ({error}); delete it and start again") from None
+        except Exception as error:  # what torch says of a damaged file is long, and advises loading it unsafely
+            raise EdgepruneError(
+                f"{self.state_path} is not a readable state ({type(error).__name__}); delete it and start again"
+            ) from error
         if version != STATE_VERSION:
             raise EdgepruneError(
                 f"{self.state_path} is of version {version}, this is {STATE_VERSION}; start again without resuming"
@@ -150,6 +167,7 @@ class Run:
             )
         self.module.load_state_dict(state["module"])
         self.masks = Masks.of(state["masks"])
+        self.reserve = None if state["reserve"] is None else Masks.of(state["reserve"])
         self.records = [Round(**record) for record in state["records"]]
         self.accuracy_before = state["accuracy_before"]
         return True
@@ -165,10 +183,15 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def budgets(start: int, end: int, rounds: int) -> list[int]:
-    """How many weights each round keeps: an equal share of the rest every time, the last exactly `end`.
+    """How many weights each round keeps, the last exactly `end`. Cuts grow gentler: the first takes three times the last one's
+    share of the way, counted in powers, because a network that is nearly empty loses most by a deep cut.
 
     >>> budgets(1000, 10, 2)
-    [100, 10]
+    [31, 10]
     """
-    steps = [math.floor(start * (end / start) ** (i / rounds)) for i in range(1, rounds)]
-    return [*(max(step, end) for step in steps), end]
+    shares = [1.5 - i / (rounds - 1) for i in range(rounds)] if rounds > 1 else [1.0]
+    gone, steps = 0.0, []
+    for share in shares[:-1]:
+        gone += share / sum(shares)
+        steps.append(max(math.floor(start * (end / start) ** gone), end))
+    return [*steps, end]

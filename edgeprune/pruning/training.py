@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +16,17 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from ..errors import CheckFailed, EdgepruneError
+from .compacting import compacted
 from .masks import Masks
 from .progress import Progress
+from .threads import enough_threads
 
 if TYPE_CHECKING:
     from ..data import Split
 
 OPTIMIZERS = ("adamw", "sgd")
 CURVES = ("one-cycle", "cosine", "constant")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # the parameters themselves stay float32
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class Place:
     def fabric(self) -> Fabric:
         """A Fabric on one device. Raises EdgepruneError naming the device or precision that is not to be had."""
         kind, _, index = str(self.device).partition(":")
+        if self.precision not in PRECISIONS:
+            raise EdgepruneError(f"precision={self.precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
+        chatter = logging.getLogger("lightning_fabric")
+        level = chatter.level
+        chatter.setLevel(logging.WARNING)  # it announces every mixed precision it is asked for
         try:
             devices: Any = [int(index)] if index and kind != "cpu" else 1
             return Fabric(accelerator=kind, devices=devices, precision=self.precision)  # type: ignore[arg-type]
@@ -82,6 +91,8 @@ class Place:
                 f"cannot train on device {self.device} with precision {self.precision}: {reason}; "
                 "try device cpu with precision 32-true"
             ) from None
+        finally:
+            chatter.setLevel(level)
 
 
 def derived_seed(*parts: int) -> int:
@@ -111,6 +122,29 @@ def train(
     place = place or Place()
     fabric = place.fabric()
     module.to(fabric.device)
+    set_mode(module, training=False)
+    try:
+        with contextlib.ExitStack() as stack:
+            sample = split.first(2)[0].to(fabric.device)
+            if masks is not None:
+                masks = stack.enter_context(compacted(module, masks, sample))
+            stack.enter_context(enough_threads(module, sample, recipe.batch_size))
+            return _epochs(module, split, recipe, fabric, masks, seed, progress)
+    finally:
+        set_mode(module, training=False)
+        module.zero_grad(set_to_none=True)
+        module.to("cpu")
+
+
+def _epochs(
+    module: nn.Module,
+    split: Split,
+    recipe: Recipe,
+    fabric: Fabric,
+    masks: Masks | None,
+    seed: int,
+    progress: Progress,
+) -> float:
     optimizer = _optimizer(module, recipe)
     wrapped, fabric_optimizer = fabric.setup(module, optimizer)
     handle = masks.hold(module, optimizer) if masks is not None else None
@@ -130,10 +164,14 @@ def train(
                     augment=recipe.augment,
                     device=fabric.device,
                 ):
+                    if len(y) == 1 and steps_per_epoch > 1:
+                        continue  # batch norm has nothing to measure in a remainder of one sample
                     for group in optimizer.param_groups:
                         group["lr"] = recipe.lr_at(step, steps)
                     fabric_optimizer.zero_grad(set_to_none=True)
                     logits = wrapped(x)
+                    if isinstance(logits, tuple):
+                        logits = logits[0]  # auxiliary classifiers come second, and are not there in eval mode
                     loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
                     fabric.backward(loss)
                     fabric_optimizer.step()
@@ -150,9 +188,6 @@ def train(
     finally:
         if handle is not None:
             handle.remove()
-        set_mode(module, training=False)
-        module.zero_grad(set_to_none=True)
-        module.to("cpu")
     return loss_mean
 
 
@@ -162,13 +197,13 @@ def evaluate(module: nn.Module, split: Split, *, place: Place | None = None, bat
     module.to(device)
     set_mode(module, training=False)
     right = seen = 0
-    with torch.inference_mode():
+    if not len(split):
+        raise EdgepruneError("there is nothing to evaluate: the test part of the data is empty")
+    with enough_threads(module, split.first(2)[0].to(device), batch_size), torch.inference_mode():
         for x, y in split.batches(batch_size, device=device):
             right += int((module(x).argmax(1) == y).sum())
             seen += len(y)
     module.to("cpu")
-    if not seen:
-        raise EdgepruneError("there is nothing to evaluate: the test part of the data is empty")
     return right / seen
 
 
@@ -192,11 +227,11 @@ def recalibrate(
     module.to(device)
     set_mode(module, training=False)
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
-        norm.train()
-    with torch.no_grad():
+    with enough_threads(module, split.first(2)[0].to(device), batch_size), torch.no_grad():
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over all batches
+            norm.train()
         for n, (x, _) in enumerate(split.batches(batch_size, shuffle=True, seed=derived_seed(seed, -2), device=device)):
             if n >= batches:
                 break

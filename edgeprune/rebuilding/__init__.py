@@ -1,6 +1,7 @@
 """Graph -> torch: the small network as an ordinary module, to train on or to hand to any PyTorch backend.
 
-build.py  the table from ops to torch calls
+build.py    the table from ops to torch calls
+program.py  the .pt2 artifact
 """
 
 from __future__ import annotations

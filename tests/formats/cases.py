@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from cases_edge import edge
 from cases_sequences import sequences
 from cases_spatial import moves, pools
 from drawing import Draw, chain, pads
@@ -12,6 +13,7 @@ from drawing import Draw, chain, pads
 from edgeprune.graph import Graph, Node, Value
 from edgeprune.ops import (
     ACTIVATIONS,
+    COMING_ACTIVATIONS,
     Activation,
     AdaptiveAvgPool,
     Add,
@@ -88,15 +90,19 @@ def _layers() -> dict[str, Graph]:
     return cases
 
 
-SETTINGS = {"clip": (-0.5, 1.5), "leaky_relu": (0.1, 0.0), "elu": (1.0, 0.0)}
+SETTINGS = {
+    "clip": (-0.5, 1.5), "leaky_relu": (0.1, 0.0), "elu": (1.0, 0.0), "pow": (1.7, 0.0), "threshold": (0.3, -1.0),
+    "hard_shrink": (0.7, 0.0), "soft_shrink": (0.7, 0.0),
+}  # fmt: skip
 
 
 def _activations() -> dict[str, Graph]:
     cases = {}
-    for kind in ACTIVATIONS:
+    positive = [Activation("abs"), Activation("clip", 0.1, np.inf)]
+    for kind in (*ACTIVATIONS, *COMING_ACTIVATIONS):
         settings = SETTINGS.get(kind, (0.0, 0.0))
-        # The square root has no business below zero.
-        first = [Activation("abs")] if kind == "sqrt" else []
+        # These have no business below zero, or near it.
+        first = {"sqrt": positive[:1], "pow": positive, "log": positive, "reciprocal": positive}.get(kind, [])
         cases[f"{kind} on a map"] = chain((3, 4, 5), *first, Activation(kind, *settings))
         cases[f"{kind} on a vector"] = chain((30,), *first, Activation(kind, *settings))
     for a, b in ((-np.inf, 0.5), (0.25, np.inf), (0.0, 6.0), (-1.0, 1.0)):
@@ -186,4 +192,4 @@ def _networks() -> dict[str, Graph]:
     return cases
 
 
-CASES = {**_layers(), **_activations(), **_binary(), **pools(), **moves(), **sequences(), **_networks()}
+CASES = {**_layers(), **_activations(), **_binary(), **pools(), **moves(), **sequences(), **edge(), **_networks()}

@@ -16,6 +16,9 @@ from edgeprune.ops import (
 
 Array = np.ndarray[Any, Any]
 
+# The formats that tables of lowerings write; a .pt2 program is PyTorch's own and tested with the module it comes from.
+SUFFIXES = (".onnx", ".tflite")
+
 
 class Draw:
     """Numbers that look trained: seeded by a name, so that every case is the same every time."""

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, chain
+from drawing import SUFFIXES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeprune.errors import EdgepruneError, MissingExtra, NotExportable
-from edgeprune.formats import FORMATS, Artifact, Metadata, load, read, write
+from edgeprune.formats import Artifact, Metadata, load, read, write
 from edgeprune.graph import Graph, Node, Op, Value
 from edgeprune.ops import Activation
 
-both = pytest.mark.parametrize("suffix", tuple(FORMATS))
+both = pytest.mark.parametrize("suffix", SUFFIXES)
 
 
 @both
@@ -99,6 +100,12 @@ def test_a_suffix_no_format_has_is_refused_with_those_there_are(tmp_path: Path) 
     for use in (lambda p: write(CASES["linear"], p), load, read):
         with pytest.raises(EdgepruneError, match=r"\.xyz.*\.onnx, \.tflite"):
             use(tmp_path / "m.xyz")
+
+
+def test_a_program_is_not_read_as_a_list_of_ops(tmp_path: Path) -> None:
+    (tmp_path / "m.pt2").write_bytes(b"PK")
+    with pytest.raises(EdgepruneError, match=r"m\.pt2: .*as a checkpoint instead"):
+        read(tmp_path / "m.pt2")
 
 
 @both

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from closeness import assert_close, relative_error
+from drawing import SUFFIXES
 from random_graphs import build, inputs_for
 
-from edgeprune.formats import FORMATS, load, write
+from edgeprune.formats import load, write
 from edgeprune.graph import Graph
 from edgeprune.passes import shrink
 
@@ -35,7 +36,7 @@ def tolerance(graph: Graph, arrays: list[np.ndarray]) -> float:
     return max(TOLERANCE, 2 * shaken if shaken < 0.01 else 0)
 
 
-@pytest.mark.parametrize("suffix", tuple(FORMATS))
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("seed", range(100))
 @pytest.mark.parametrize("removal", [False, True], ids=["whole", "shrunk"])
 def test_a_random_graph_computes_the_same_in_the_runtime(seed: int, suffix: str, removal: bool, tmp_path: Path) -> None:
@@ -46,6 +47,9 @@ def test_a_random_graph_computes_the_same_in_the_runtime(seed: int, suffix: str,
     assert_close(found, run(graph, arrays), tolerance(graph, arrays))
 
 
-def test_rounding_loosens_hardly_any_of_them() -> None:
+def test_rounding_loosens_few_of_them_and_none_by_much() -> None:
     graphs = [build(seed, 8, convolutional=seed % 4 != 0, coming=True, dtype=np.float32) for seed in range(100)]
-    assert sum(tolerance(g, inputs_for(g, 3, seed)) > TOLERANCE for seed, g in enumerate(graphs)) <= 5
+    # A norm magnifies the rounding of what hardly varies.
+    allowed = [tolerance(g, inputs_for(g, 3, seed)) for seed, g in enumerate(graphs)]
+    assert sum(each > TOLERANCE for each in allowed) <= 10
+    assert max(allowed) <= 20 * TOLERANCE

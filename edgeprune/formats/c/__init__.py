@@ -6,7 +6,8 @@ layout.py        where elements lie in memory
 plan.py          where values lie in the arena
 rows.py          nonzero weights in running order
 writer.py        constants, buffers and steps: what lowerings write to
-lowerings.py     the table from ops to functions, filled by convolutions.py, linears.py and elementwise.py
+lowerings.py     the table from ops to functions, filled by convolutions.py, linears.py, elementwise.py,
+                 moves.py and sequences.py
 source.py        the files' text
 compiler.py      C compilers, here and for other machines
 reading.py       what a written model holds
@@ -26,7 +27,7 @@ from ...errors import EdgepruneError
 from ...files import write_atomic
 from ...graph import Graph
 from ..artifact import LayerEncoding, Metadata, check_float
-from . import convolutions, elementwise, linears
+from . import convolutions, elementwise, linears, moves, sequences
 from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
 from .layout import flat
 from .lowerings import lower
@@ -38,7 +39,7 @@ from .writer import Place, Writer
 __all__ = ["TARGETS", "Written", "build", "load", "read", "sources", "write"]
 
 # Importing them fills the table.
-assert all((convolutions, elementwise, linears))
+assert all((convolutions, elementwise, linears, moves, sequences))
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,37 @@ import itertools
 import numpy as np
 
 from ...graph import Array
-from ...ops import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Mean
+from ...ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Conv, ConvTranspose, MaxPool, Mean
 from .fuse import LARGEST, Act, Task
 from .layout import GRAIN, Layout, rounded
 from .linears import write_linear
 from .lowerings import lower
 from .rows import bits, rows_of
-from .windows import Window, is_map, never_negative, source_of, tap_phases, tap_places, window_of
+from .windows import Window, is_map, never_negative, source_of, tap_phases, tap_places, transposed_window, window_of
 from .writer import Place, Writer, act_text, mask_of, table_floats
 
 
 @lower(Conv)
 def _(w: Writer, n: Task) -> None:
-    op = n.op
-    assert isinstance(op, Conv)
     window = window_of(n, w.graph.values[n.inputs[0]])
+    assert isinstance(n.op, Conv)
     assert window is not None
+    write_conv(w, n, n.op, window)
+
+
+@lower(ConvTranspose)
+def _(w: Writer, n: Task) -> None:
+    op = n.op
+    assert isinstance(op, ConvTranspose)
+    window = transposed_window(op, w.graph.values[n.inputs[0]])
+    by_group = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
+    weight = by_group.swapaxes(1, 2).reshape(-1, by_group.shape[1], *op.kernel)
+    plain = Conv(weight, op.bias, groups=op.groups)
+    write_conv(w, dataclasses.replace(n, op=plain), plain, window)
+
+
+def write_conv(w: Writer, n: Task, op: Conv, window: Window) -> None:
+    """A convolution whose taps reach what `window` says."""
     if not is_map(w.graph.values[n.name]):
         _single(w, n, op, window)
         return
@@ -100,6 +115,8 @@ def _source(w: Writer, n: Task, window: Window, channels: Array, taps: Array) ->
     x = n.inputs[0]
     if source_of(window, n, w.graph, w.tasks) == "direct":
         return w.at(x), w.layout(x), channels, {}
+    if window.spread:
+        return *_spread(w, n, window), channels, {}
     table = tap_phases(window)
     phases = np.array([table[tuple(t)] for t in taps.tolist()], np.int64)
     count = int(np.prod([a.stride for a in window.axes]))
@@ -108,6 +125,17 @@ def _source(w: Writer, n: Task, window: Window, channels: Array, taps: Array) ->
         made = np.zeros(1, np.int64)
     place, layout, names = split(w, n, window, made // count, made % count, 0.0)
     return place, layout, planes, names
+
+
+def _spread(w: Writer, n: Task, window: Window) -> tuple[Place, Layout]:
+    """The input's channels with zeros between their places."""
+    x, layout = w.layout(n.inputs[0]), w.layouts.sources[n.name]
+    layout = dataclasses.replace(layout, floats=layout.front + x.sizes[0] * layout.plane + GRAIN)
+    place = w.scratch(f"planes for {n.name}", layout.floats)
+    w.step("ep_fill", place, str(layout.floats), "0.0f")
+    strides = (layout.plane, *(a * b for a, b in zip(layout.strides[1:], window.spread, strict=True)))
+    w.step("ep_copy", w.view(x.sizes, x.strides, [0] * len(x.sizes), strides), w.at(n.inputs[0]), place + layout.front)
+    return place + layout.front, layout
 
 
 def split(
@@ -145,16 +173,19 @@ def _single(w: Writer, n: Task, op: Conv, window: Window) -> None:
     """One output place: a fully connected layer over the places its taps meet."""
     x = w.layout(n.inputs[0])
     outs, channels, taps, values = _weights(op, window)
-    reach = [dict(zip(a.taps, a.reach, strict=True)) for a in window.axes]
-    inside = np.array(
-        [all(0 <= r[t] < a.size for r, t, a in zip(reach, tap, window.axes, strict=True)) for tap in taps.tolist()], bool
-    )
+    spread = window.spread or (1,) * len(window.axes)
+    # Between spread places there is nothing to read.
+    reach = [
+        {t: r // each for t, r in zip(a.taps, a.reach, strict=True) if 0 <= r < a.size and r % each == 0}
+        for a, each in zip(window.axes, spread, strict=True)
+    ]
+    inside = np.array([all(t in r for r, t in zip(reach, tap, strict=True)) for tap in taps.tolist()], bool)
     outs, channels, taps, values = outs[inside], channels[inside], taps[inside], values[inside]
     places = channels * x.strides[0]
     for axis, (r, s) in enumerate(zip(reach, x.strides[1:], strict=True)):
         places = places + np.array([r[t] for t in taps[:, axis].tolist()], np.int64) * s
     table = []
-    for tap in itertools.product(*(a.taps for a in window.axes)):
+    for tap in itertools.product(*reach):
         place = sum(r[t] * s for r, t, s in zip(reach, tap, x.strides[1:], strict=True))
         table.append((0, place, int(np.ravel_multi_index(tap, op.kernel))))
     write_linear(w, n, outs, places, values, op.bias, plane=x.strides[0], taps=table)
@@ -229,12 +260,13 @@ def _(w: Writer, n: Task) -> None:
     w.step("ep_mean", view, repr(np.float32(scale).item()) + "f", w.at(n.inputs[0]), w.make(n.name))
 
 
-@lower(AdaptiveAvgPool)
+@lower(AdaptiveAvgPool, AdaptiveMaxPool)
 def _(w: Writer, n: Task) -> None:
     x, out = w.layout(n.inputs[0]), w.layout(n.name)
     to = w.make(n.name)
     w.clear(n.name)
     spatial = [(size, a, 0, b) for size, a, b in zip(x.sizes[1:], x.strides[1:], out.strides[1:], strict=True)]
     view = w.exact_view_of([(x.sizes[0], x.strides[0], 0, out.strides[0])], spatial)
-    places = [*[1] * (3 - len(spatial)), *out.sizes[1:]]
-    w.step("ep_adaptive", view, w.array("places", np.array(places, np.int32)), w.at(n.inputs[0]), to)
+    places = np.array([*[1] * (3 - len(spatial)), *out.sizes[1:]], np.int32)
+    kernel = "ep_adaptive_max" if isinstance(n.op, AdaptiveMaxPool) else "ep_adaptive"
+    w.step(kernel, view, w.array("places", places), w.at(n.inputs[0]), to)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...graph import Graph, Node, Op
-from ...ops import Activation, Add, Affine, BatchNorm, Conv, Linear, Mul
+from ...ops import Activation, Add, Affine, BatchNorm, Binary, Conv, ConvTranspose, Linear, Mul, PReLU
 
 LARGEST = 3.4028234663852886e38  # of float32
 
@@ -27,7 +27,7 @@ class Task(Node):
     act: Act | None = None
 
 
-_BOUNDED: tuple[type[Op], ...] = (Conv, Linear, Add, Mul, Affine, BatchNorm)
+_BOUNDED: tuple[type[Op], ...] = (Conv, ConvTranspose, Linear, Add, Mul, Binary, PReLU, Affine, BatchNorm)
 
 
 def act_of(op: Op) -> Act | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...graph import Array, Graph, Shape, Value
 from .fuse import Task
-from .windows import Window, is_map, source_of, window_of
+from .windows import Window, is_map, outside, source_of, window_of
 
 # Planes end on a multiple of this many floats: a whole vector of the widest target fits behind the last place. EP_GRAIN in ep.h.
 GRAIN = 16
@@ -113,8 +113,9 @@ class _Pitches:
 
 
 def in_arena(graph: Graph) -> dict[str, Value]:
-    """The maps that kernels may walk in planes: all but the graph's inputs, which lie as the caller lays them."""
-    return {name: v for name, v in graph.values.items() if is_map(v) and name not in graph.inputs}
+    """The maps that kernels may walk in planes."""
+    lie_elsewhere = outside(graph)
+    return {name: v for name, v in graph.values.items() if is_map(v) and name not in lie_elsewhere}
 
 
 @dataclass(frozen=True)

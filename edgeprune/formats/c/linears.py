@@ -12,7 +12,7 @@ from .fuse import Task
 from .layout import flat
 from .lowerings import lower
 from .rows import bits, narrowest, rows_of
-from .writer import Writer, act_text, activated
+from .writer import Place, Writer, act_text, activated
 
 Taps = Sequence[tuple[int, int, int]]
 
@@ -49,6 +49,27 @@ def _dense(w: Writer, n: Task, op: Linear) -> None:
         weight=weight,
         bias=biases,
     )
+
+
+def linear_at(w: Writer, op: Linear, source: Place, to: Place, places: int) -> None:
+    """The layer applied to `places` vectors in one piece, to memory that is there already."""
+    outs, columns = np.nonzero(op.weight)
+    bias = np.zeros(len(op.weight)) if op.bias is None else op.bias
+    rows = rows_of(outs, columns, op.weight[outs, columns], bias)
+    reads = narrowest(rows.places)
+    names = w.rows(rows, {"columns": reads})
+    struct = w.struct(
+        "ep_sparse_linear",
+        "linear",
+        *names.values(),
+        len(rows.groups),
+        places,
+        op.weight.shape[1],
+        len(op.weight),
+        1,
+        act_text(None),
+    )
+    w.step(f"ep_linear{bits(reads)}", struct, source, to)
 
 
 def write_linear(

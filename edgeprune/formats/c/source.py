@@ -14,7 +14,7 @@ from ...graph import Shape
 from ..artifact import Metadata
 from .plan import Buffer, lower_bound, place
 from .reading import note_text
-from .writer import Place, Writer, float_text
+from .writer import Constant, Place, Writer, float_text
 
 KERNELS = Path(__file__).with_name("kernels")
 TEMPLATES = Path(__file__).with_name("templates")
@@ -34,7 +34,7 @@ def kernel_files() -> dict[str, str]:
     """kernel name: the file it is in."""
     found = {}
     for path in sorted(KERNELS.glob("*.c")):
-        for name in re.findall(r"(?:EP_KERNEL void |EP_MAP\()(ep_\w+)[(,]", path.read_text()):
+        for name in re.findall(r"(?:EP_KERNEL void |^EP_[A-Z]+\()(ep_\w+)[(,]", path.read_text(), re.MULTILINE):
             found[name] = path.name
     return found
 
@@ -95,7 +95,7 @@ def body_text(w: Writer, arena: Arena) -> str:
     """What follows the kernels: constants and functions."""
     return template("body.c").substitute(
         model=w.prefix,
-        constants="\n".join(f"{c.declaration} = {{{wrapped(c.text)}}};" for c in w.constants),
+        constants="\n".join(f"{c.declaration} = {{{wrapped(c.text)}}};" for c in read_constants(w)),
         arena_bytes=arena.bytes,
         alignment=ALIGNMENT,
         signature=signature(w),
@@ -103,6 +103,22 @@ def body_text(w: Writer, arena: Arena) -> str:
         use_arena="float *const a = (float *)(void *)base;" if any(b.offset >= 0 for b in w.buffers) else "(void)base;",
         steps="\n".join(steps_text(w)),
     )
+
+
+def read_constants(w: Writer) -> list[Constant]:
+    """The constants that a step reads, or another constant that is read."""
+    used = set()
+    for step in w.steps:
+        for argument in step.arguments:
+            text = argument if isinstance(argument, str) else argument.base if isinstance(argument.base, str) else ""
+            used.update(re.findall(r"\w+", text))
+    found = []
+    for constant in reversed(w.constants):
+        if constant.name in used:
+            found.append(constant)
+            if not constant.declaration.endswith("]"):
+                used.update(re.findall(r"\w+", constant.text))
+    return found[::-1]
 
 
 def steps_text(w: Writer) -> Iterator[str]:
@@ -118,6 +134,8 @@ def steps_text(w: Writer) -> Iterator[str]:
 def memory(w: Writer, at: Place) -> str:
     if isinstance(at.base, Buffer):
         return f"a + {at.base.offset + at.offset}"
+    if isinstance(at.base, str):
+        return f"{at.base} + {at.offset}" if at.offset else at.base
     side, number = at.base
     base = f"{side}[{number}]" if several(w) else side
     return f"{base} + {at.offset}" if at.offset else base

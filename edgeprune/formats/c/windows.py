@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...graph import Graph, Shape, Value
-from ...ops import Activation, AvgPool, Conv, MaxPool, Mean, Select, Slice
+from ...ops import Activation, AvgPool, Constant, Conv, ConvTranspose, MaxPool, Mean, Select, Slice
 from .fuse import Task
 
 
@@ -49,10 +49,11 @@ class Axis:
 @dataclass(frozen=True)
 class Window:
     axes: tuple[Axis, ...]
+    spread: tuple[int, ...] = ()  # for transposed convolutions: how far apart the input's places are put, zeros between
 
     @property
     def strided(self) -> bool:
-        return any(a.stride > 1 and a.places > 1 for a in self.axes)
+        return any(a.stride > 1 for a in self.axes) or any(s > 1 for s in self.spread)
 
     @property
     def sizes(self) -> Shape:
@@ -82,9 +83,16 @@ def is_map(value: Value) -> bool:
     return value.axis == 0 and len(value.shape) > 1 and value.positions > 1
 
 
+def outside(graph: Graph) -> set[str]:
+    """Values that lie as they come: the caller's inputs, and constants."""
+    return {*graph.inputs, *(node.name for node in graph.nodes if isinstance(node.op, Constant))}
+
+
 def window_of(task: Task, value: Value) -> Window | None:
     """The window of a task's op on its first input; None for ops that have none."""
     op = task.op
+    if isinstance(op, ConvTranspose):
+        return transposed_window(op, value)
     if not isinstance(op, Conv | MaxPool | AvgPool):
         return None
     places = op.value(value).shape[1:]
@@ -93,9 +101,21 @@ def window_of(task: Task, value: Value) -> Window | None:
     return Window(tuple(_axis(n, p, k, s, d, before) for n, p, k, s, d, (before, _) in axes))
 
 
+def transposed_window(op: ConvTranspose, value: Value) -> Window:
+    """The transposed convolution as a plain one over the input with its places `stride` apart."""
+    axes = []
+    settings = zip(value.shape[1:], op.value(value).shape[1:], op.kernel, op.stride, op.dilation, op.padding, strict=True)
+    for n, places, kernel, stride, dilation, padding in settings:
+        size = (n - 1) * stride + 1
+        reach = {t: padding - t * dilation for t in range(kernel)}
+        taps = [t for t in range(kernel) if any(0 <= p + reach[t] < size for p in range(places))] or [0]
+        axes.append(Axis(size, places, 1, tuple(taps), tuple(reach[t] for t in taps)))
+    return Window(tuple(axes), op.stride)
+
+
 def source_of(window: Window, task: Task, graph: Graph, tasks: Sequence[Task]) -> str:
     """How the window reads its input: "direct", or "made" planes (strides, or a border that zero is wrong for)."""
-    if window.strided or task.inputs[0] in graph.inputs or not is_map(graph.values[task.inputs[0]]):
+    if window.strided or task.inputs[0] in outside(graph) or not is_map(graph.values[task.inputs[0]]):
         return "made"
     padded = any(window.before) or any(window.after)
     if padded and isinstance(task.op, MaxPool) and not never_negative(task.inputs[0], tasks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +16,16 @@ from .fuse import LARGEST, Act, Task, tasks_of
 from .layout import GRAIN, Layout, Layouts, flat, layouts_of
 from .plan import Buffer
 from .rows import Rows
+from .windows import outside
 
 _C_TYPES = {"float32": "float", "int32": "int32_t", "uint16": "uint16_t", "uint8": "uint8_t"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Memory a step reads or writes: a buffer, or "in" and "out" with the number of the graph's input or output."""
+    """Memory a step reads or writes: a buffer, a constant's name, or "in" and "out" with the number of the graph's value."""
 
-    base: Buffer | tuple[str, int]
+    base: Buffer | tuple[str, int] | str
     offset: int = 0
 
     def __add__(self, floats: int) -> Place:
@@ -60,6 +61,7 @@ class Writer:
         self.encodings: list[LayerEncoding] = []
         self.stored: list[dict[str, Any]] = []
         self.places: dict[str, Place] = {}
+        self._outside = outside(graph)
         self.task = 0  # the number of the one being written
         self._flattened: dict[str, Place] = {}
         self._named: dict[tuple[str, str], str] = {}
@@ -71,7 +73,7 @@ class Writer:
     # -- values ----------------------------------------------------------------------------------------------------
 
     def layout(self, name: str) -> Layout:
-        return self.layouts.values[name] if name not in self.graph.inputs else flat(self.graph.values[name].shape)
+        return self.layouts.values[name] if name not in self._outside else flat(self.graph.values[name].shape)
 
     def at(self, name: str) -> Place:
         """Where the first element of a value lies."""
@@ -171,21 +173,20 @@ class Writer:
 
     def view(self, sizes: Sequence[int], into: Sequence[int], other: Sequence[int], out: Sequence[int]) -> str:
         """A pointer to an ep_view, axes joined where they can be and filled up to four."""
-        axes = [axis for axis in zip(sizes, into, other, out, strict=True) if axis[0] != 1]
-        joined: list[tuple[int, int, int, int]] = []
-        for axis in axes:
-            if joined and all(joined[-1][k] == axis[k] * axis[0] for k in (1, 2, 3)):
-                joined[-1] = (joined[-1][0] * axis[0], *axis[1:])
-            else:
-                joined.append(axis)
-        return self.exact_view(joined)
+        return self.exact_view(joined(zip(sizes, into, other, out, strict=True)))
 
     def exact_view(self, axes: Sequence[Sequence[int]]) -> str:
         """A pointer to an ep_view of these (size, in, other, out), ones in front up to four."""
         if len(axes) > 4:
-            raise ValueError("a view has at most four axes")
+            raise ValueError(f"its elements lie along {len(axes)} axes, and the kernel walks four")
         axes = [*([(1, 0, 0, 0)] * (4 - len(axes))), *axes]
         return self.struct("ep_view", "view", *("{" + ", ".join(map(str, part)) + "}" for part in zip(*axes, strict=True)))
+
+    def view_with_last(self, axis: int, x: Layout, out: Layout) -> str:
+        """An ep_view of a whole value whose last axis is `axis`, and the others three at most."""
+        axes = list(zip(x.sizes, x.strides, [0] * len(x.sizes), out.strides, strict=True))
+        last = axes.pop(axis)
+        return self.exact_view([*joined(axes), last])
 
     def exact_view_of(self, first: Sequence[Sequence[int]], rest: Sequence[Sequence[int]]) -> str:
         """An ep_view whose first axis is `first` and whose last ones are `rest`, ones between."""
@@ -198,6 +199,19 @@ class Writer:
         shape = tuple(weight.shape)
         self.stored.append({"layer": task.name, "shape": list(shape), "encoding": encoding, "bytes": stored, **where})
         self.encodings.append(LayerEncoding(task.name, task.source, shape, encoding, nonzeros, weight.size, stored, reason))
+
+
+def joined(axes: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """(size, stride, stride, ...) axes, as few as walk the same elements in the same order."""
+    found: list[tuple[int, ...]] = []
+    for axis in axes:
+        if axis[0] == 1:
+            continue
+        if found and all(found[-1][k] == axis[k] * axis[0] for k in range(1, len(axis))):
+            found[-1] = (found[-1][0] * axis[0], *axis[1:])
+        else:
+            found.append(axis)
+    return found
 
 
 def mask_of(layout: Layout) -> tuple[str, int]:

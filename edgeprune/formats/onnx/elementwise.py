@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...graph import Node
-from ...ops import Activation, Add, Binary, Mul, Softmax
+from ...ops import Activation, Add, Binary, Mul, PReLU, Softmax
+from ...ops.elementwise import per_channel
 from .writer import Writer, lower
 
 Formula = Callable[["_Terms", str, float, float], str]
@@ -64,6 +65,19 @@ FORMULAS: dict[str, Formula] = {
     "neg": lambda t, x, a, b: t("Neg", x),
     "exp": lambda t, x, a, b: t("Exp", x),
     "sqrt": lambda t, x, a, b: t("Sqrt", x),
+    "reciprocal": lambda t, x, a, b: t("Reciprocal", x),
+    "pow": lambda t, x, a, b: t("Pow", x, float(a)),
+    "log": lambda t, x, a, b: t("Log", x),
+    "erf": lambda t, x, a, b: t("Erf", x),
+    "sin": lambda t, x, a, b: t("Sin", x),
+    "cos": lambda t, x, a, b: t("Cos", x),
+    "floor": lambda t, x, a, b: t("Floor", x),
+    "round": lambda t, x, a, b: t("Round", x),
+    "sign": lambda t, x, a, b: t("Sign", x),
+    "threshold": lambda t, x, a, b: t("Where", t("Greater", x, float(a)), x, float(b)),
+    "softsign": lambda t, x, a, b: t("Softsign", x),
+    "hard_shrink": lambda t, x, a, b: t("Shrink", x, lambd=float(a), bias=0.0),
+    "soft_shrink": lambda t, x, a, b: t("Shrink", x, lambd=float(a), bias=float(a)),
 }
 
 
@@ -74,6 +88,14 @@ def _(out: Writer, node: Node) -> None:
     if formula is None:
         raise lower.refusal(node, f"no formula for {op.kind!r}; it has: {', '.join(FORMULAS)}")
     out.finish_as(formula(_Terms(out), out.read(node.inputs[0]), op.a, op.b), node.name)
+
+
+@lower(PReLU)
+def _(out: Writer, node: Node) -> None:
+    op: Any = node.op
+    value = out.value(node.name)
+    slope = out.numbers(node, "weight", per_channel(op.weight, len(value.shape), value.axis))
+    out.op("PRelu", [out.read(node.inputs[0]), slope], node.name)
 
 
 @lower(Add, Mul)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import Node
-from ...ops import Affine, BatchNorm, Conv, Linear
+from ...ops import Affine, BatchNorm, Conv, ConvTranspose, Linear
 from ...ops.conv import Pads
 from ...ops.elementwise import per_channel
 from .writer import Writer, lower
@@ -46,6 +46,21 @@ def _(out: Writer, node: Node) -> None:
     if op.groups > 1:
         settings["group"] = op.groups
     out.op("Conv", inputs, node.name, kernel_shape=op.kernel, **settings)
+
+
+@lower(ConvTranspose)
+def _(out: Writer, node: Node) -> None:
+    op: Any = node.op
+    inputs = [out.read(node.inputs[0]), out.weight(node, op.weight)]
+    if op.bias is not None:
+        inputs.append(out.bias(node, op.bias))
+    given: dict[str, Any] = {"strides": (op.stride, 1), "dilations": (op.dilation, 1), "output_padding": (op.extra, 0)}
+    settings: dict[str, Any] = {name: each for name, (each, default) in given.items() if max(each) > default}
+    if any(op.padding):
+        settings["pads"] = [*op.padding, *op.padding]
+    if op.groups > 1:
+        settings["group"] = op.groups
+    out.op("ConvTranspose", inputs, node.name, kernel_shape=op.kernel, **settings)
 
 
 @lower(BatchNorm, Affine)

@@ -35,14 +35,15 @@ class OnnxRunner(Runner):
             raise EdgepruneError(f"{self.runtime} cannot load {path}: {_line(error)}") from None
         self.inputs = {each.name: _shape(each.shape) for each in self.session.get_inputs()}
         self.outputs = {each.name: _shape(each.shape) for each in self.session.get_outputs()}
+        self._types = [np.int64 if each.type == "tensor(int64)" else np.float32 for each in self.session.get_inputs()]
         self._fed: dict[str, Array] = {}
         self._made: list[Array] = []
 
     def feed(self, *arrays: Array) -> None:
         arrays = tuple(np.asarray(array) for array in arrays)
         self.check(arrays)
-        pairs = zip(self.inputs, arrays, strict=True)
-        self._fed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in pairs}
+        pairs = zip(self.inputs, arrays, self._types, strict=True)
+        self._fed = {name: np.ascontiguousarray(array, dtype=dtype) for name, array, dtype in pairs}
 
     def invoke(self) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import Node
-from ...ops import AdaptiveAvgPool, AvgPool, Concat, Flatten, MaxPool, Mean, Pad, Select, Slice
+from ...ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Concat, Flatten, MaxPool, Mean, Pad, Select, Slice
 from ...ops.conv import Pads
 from ..patterns import Window, adaptive_plan, average_corrections, range_of, span_of, windows_of
 from .layers import flat_pads
@@ -78,24 +78,25 @@ def _(out: Writer, node: Node) -> None:
     out.finish_as(x if by_window is None else out.op("Mul", [x, out.constant(by_window)]), node.name)
 
 
-@lower(AdaptiveAvgPool)
+@lower(AdaptiveAvgPool, AdaptiveMaxPool)
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
+    kind, reduction = ("Max", "ReduceMax") if isinstance(op, AdaptiveMaxPool) else ("Average", "ReduceMean")
     x = out.read(node.inputs[0])
     plans = [adaptive_plan(n, p) for n, p in zip(out.value(node.inputs[0]).shape[1:], op.places, strict=True)]
     ways = {way for way, *_ in plans}
     if ways == {"mean"}:
-        x = out.op("GlobalAveragePool", [x])
+        x = out.op(f"Global{kind}Pool", [x])
     elif ways - {"keep"} and ways <= {"keep", "mean", "pool"}:
         kernel = [k for _, k, _ in plans]
-        x = out.op("AveragePool", [_unfused(out, x)], kernel_shape=kernel, strides=kernel)
+        x = out.op(f"{kind}Pool", [_unfused(out, x)], kernel_shape=kernel, strides=kernel)
     else:
         for axis, (way, _, windows) in enumerate(plans, start=2):
             if way == "pick":
                 x = out.op("Gather", [x, out.integers(*(a for a, _ in windows))], axis=axis)
             elif way != "keep":
-                means = [out.op("ReduceMean", [cut(out, x, {axis: range(a, b)})], axes=[axis]) for a, b in windows]
-                x = out.op("Concat", means, axis=axis)
+                each = [out.op(reduction, [cut(out, x, {axis: range(a, b)})], axes=[axis]) for a, b in windows]
+                x = out.op("Concat", each, axis=axis)
     out.finish_as(x, node.name)
 
 

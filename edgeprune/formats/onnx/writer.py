@@ -12,6 +12,7 @@ from ...graph import Array, Graph, Node, Shape
 from ...sparse import choose
 from ..artifact import LayerEncoding, Metadata
 from ..lowering import Lowerings
+from ..patterns import integer_inputs
 from .package import TensorProto, helper, numpy_helper, onnx
 
 lower = Lowerings("ONNX")
@@ -74,7 +75,7 @@ class Writer:
         """Says that a value is another one under a second name."""
         self._made[name] = made
 
-    def op(self, kind: str, inputs: Sequence[str], to: str = "", **attributes: Any) -> str:
+    def op(self, kind: str, inputs: Sequence[str], to: str = "", /, **attributes: Any) -> str:
         """Writes a node; returns the name of what it makes: the graph's value `to`, or a new one."""
         made = to or self._name("t")
         self.nodes.append(helper.make_node(kind, list(inputs), [made], **attributes))
@@ -120,9 +121,9 @@ class Writer:
     def bias(self, node: Node, bias: Array) -> str:
         return self.numbers(node, "bias", bias)
 
-    def weight(self, node: Node, array: Array) -> str:
+    def weight(self, node: Node, array: Array, what: str = "weight") -> str:
         """A layer's weight in the encoding that pays."""
-        name = self._name(f"{node.source or node.name}.weight")
+        name = self._name(f"{node.source or node.name}.{what}")
         nonzeros = int(np.count_nonzero(array))
         sizes = {"dense": array.nbytes + DESCRIPTION, "coo": _coordinate_bytes(array) + 2 * DESCRIPTION}
         choice = choose(sizes, nonzeros, array.size, optimize=self.optimize)
@@ -140,7 +141,8 @@ class Writer:
         for name in dict.fromkeys(self.graph.outputs):
             if self.read(name) != name:
                 self.op("Identity", [self._made[name]], name)
-        inputs = [_open(name, self.value(name).shape) for name in self.graph.inputs]
+        integers = integer_inputs(self.graph)
+        inputs = [_open(name, self.value(name).shape, integer=name in integers) for name in self.graph.inputs]
         outputs = [_open(name, self.value(name).shape) for name in self.graph.outputs]
         graph = helper.make_graph(self.nodes, "edgeprune", inputs, outputs, self.initializers, sparse_initializer=self.sparse)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -157,8 +159,8 @@ class Writer:
         return data
 
 
-def _open(name: str, shape: Shape) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+def _open(name: str, shape: Shape, *, integer: bool = False) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.INT64 if integer else TensorProto.FLOAT, ["batch", *shape])
 
 
 def _coordinate_bytes(array: Array) -> int:

@@ -10,6 +10,8 @@ norms.py        ... for norms by statistics of the input
 attention.py    ... for attention
 spatial.py      ... for pooling and what moves elements
 positions.py    ... for reshapes and what moves, cuts and sums up places
+resize.py       ... for what makes maps larger
+recurrent.py    ... for recurrent layers and lookups
 reading.py      what a file holds
 running.py      a file in its runtime
 """
@@ -18,13 +20,13 @@ from __future__ import annotations
 
 from ...graph import Graph
 from ..artifact import LayerEncoding, Metadata, check_float
-from . import attention, elementwise, layers, norms, positions, spatial
+from . import attention, elementwise, layers, norms, positions, recurrent, resize, spatial
 from .reading import read
 from .running import load
 from .writer import Writer, lower
 
 # Importing them fills the table.
-FAMILIES = (layers, elementwise, norms, attention, spatial, positions)
+FAMILIES = (layers, elementwise, norms, attention, spatial, positions, resize, recurrent)
 
 __all__ = ["encode", "load", "lower", "read"]
 

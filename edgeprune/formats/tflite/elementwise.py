@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...graph import Array, Node, Shape
-from ...ops import Activation, Add, Binary, Mul, Softmax
+from ...ops import Activation, Add, Binary, Mul, PReLU, Softmax
+from ...ops.elementwise import _ERF_FLOAT
 from .layout import stored_axis, stored_shape
 from .writer import Writer, lower
 
@@ -43,6 +44,26 @@ class _Terms:
         small = self("LOG", self("ADD", self("EXP", self("NEG", self("ABS", x))), 1.0))
         return self("ADD", self("RELU", x), small)
 
+    def choose(self, x: int, above: float, yes: int, no: float) -> int:
+        """`yes` where x is above a number, else `no`."""
+        flags = self.out.op("GREATER", [x, self.out.scalar(above)], self.shape, dtype="bool")
+        return self("SELECT_V2", flags, yes, float(no))
+
+    def erf(self, x: int) -> int:
+        # The quotient of polynomials that the graph runs in float32: there is no op for it.
+        y = self.clip(x, -4.0, 4.0)
+        square = self("MUL", y, y)
+        above, below = (self.polynomial(square, coefficients) for coefficients in _ERF_FLOAT)
+        return self("DIV", self("MUL", y, above), below)
+
+    def polynomial(self, x: int, coefficients: Sequence[float]) -> int:
+        """Highest power first."""
+        first, second, *rest = coefficients
+        y = self("ADD", self("MUL", x, float(first)), float(second))
+        for c in rest:
+            y = self("ADD", self("MUL", y, x), float(c))
+        return y
+
 
 # activation: the tensor it makes of a tensor. `a` and `b` are its settings.
 FORMULAS: dict[str, Formula] = {
@@ -64,6 +85,19 @@ FORMULAS: dict[str, Formula] = {
     "neg": lambda t, x, a, b: t("NEG", x),
     "exp": lambda t, x, a, b: t("EXP", x),
     "sqrt": lambda t, x, a, b: t("SQRT", x),
+    "reciprocal": lambda t, x, a, b: t("DIV", 1.0, x),
+    "pow": lambda t, x, a, b: t("POW", x, float(a)),
+    "log": lambda t, x, a, b: t("LOG", x),
+    "erf": lambda t, x, a, b: t.erf(x),
+    "sin": lambda t, x, a, b: t("SIN", x),
+    "cos": lambda t, x, a, b: t("COS", x),
+    "floor": lambda t, x, a, b: t("FLOOR", x),
+    "round": lambda t, x, a, b: t("ROUND", x),
+    "sign": lambda t, x, a, b: t("SIGN", x),
+    "threshold": lambda t, x, a, b: t.choose(x, a, x, b),
+    "softsign": lambda t, x, a, b: t("DIV", x, t("ADD", t("ABS", x), 1.0)),
+    "hard_shrink": lambda t, x, a, b: t.choose(t("ABS", x), a, x, 0.0),
+    "soft_shrink": lambda t, x, a, b: t("SUB", x, t.clip(x, -a, a)),
 }
 
 # (kind, a, b): what an operator can apply to its own output
@@ -88,6 +122,15 @@ def _(out: Writer, node: Node) -> None:
         raise lower.refusal(node, f"no formula for {op.kind!r}; it has: {', '.join(FORMULAS)}")
     terms = _Terms(out, stored_shape(out.value(node.name)))
     out.bind(node.name, terms(fused, x) if fused else formula(terms, x, op.a, op.b), order)
+
+
+@lower(PReLU)
+def _(out: Writer, node: Node) -> None:
+    op: Any = node.op
+    x, shape = out.read(node.inputs[0]), stored_shape(out.value(node.name))
+    # The slope has an axis for every one of the value's but the batch.
+    slope = out.constant(op.weight.reshape((1,) * (len(shape) - 1) + (-1,)), f"{node.source or node.name}.weight")
+    out.bind(node.name, out.op("PRELU", [x, slope], shape))
 
 
 BINARY = {"div": "DIV", "min": "MINIMUM", "max": "MAXIMUM", "pow": "POW"}

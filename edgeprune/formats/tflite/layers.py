@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NotExportable
-from ...graph import Array, Node
+from ...graph import Array, Node, Value
 from ...ops import Affine, BatchNorm, Conv, Linear
 from ..patterns import Window, windows_of
 from .layout import line, square, stored_shape
@@ -54,11 +54,19 @@ def _(out: Writer, node: Node) -> None:
     if plain and out.runs_sparse(matrix, "pointwise", out.value(node.name).positions):
         out.bind(node.name, _fully_connected(out, node, x, matrix, "pointwise"))
         return
-    x, padding = pad_for(out, x, node.inputs[0], windows, 0.0)
+    out.bind(node.name, convolve(out, node, x, value, op))
+
+
+def convolve(out: Writer, node: Node, x: int, value: Value, op: Conv) -> int:
+    """The convolution of a map that `x` holds, under the node's name."""
+    windows = windows_of(value.shape[1:], op.kernel, op.stride, op.dilation, op.padding)
+    x, padding = pad_for(out, x, value, windows, 0.0)
     weight = op.weight[:, :, None] if line(value) else op.weight
     stride_h, stride_w = square(op.stride)
     dilation_h, dilation_w = square(op.dilation)
-    options = {"padding": padding, "stride_h": stride_h, "stride_w": stride_w, "dilation_h": dilation_h, "dilation_w": dilation_w}
+    options: dict[str, Any] = {
+        "padding": padding, "stride_h": stride_h, "stride_w": stride_w, "dilation_h": dilation_h, "dilation_w": dilation_w,
+    }  # fmt: skip
     code, version = "CONV_2D", GROUPED if op.groups > 1 else FLOAT
     if op.depthwise:
         weight = weight[:, 0].transpose(1, 2, 0)[None]
@@ -68,22 +76,20 @@ def _(out: Writer, node: Node) -> None:
         weight = weight.transpose(0, 2, 3, 1)
     stored, _ = out.weight(node, np.ascontiguousarray(weight))
     bias = out.bias(node, op.bias, op.weight.shape[0])
-    made = out.op(code, [x, stored, bias], stored_shape(out.value(node.name)), version=version, **options)
-    out.bind(node.name, made)
+    return out.op(code, [x, stored, bias], stored_shape(op.value(value)), version=version, **options)
 
 
-def pad_for(out: Writer, x: int, name: str, windows: tuple[Window, ...], fill: float) -> tuple[int, int]:
+def pad_for(out: Writer, x: int, value: Value, windows: tuple[Window, ...], fill: float) -> tuple[int, int]:
     """(`x`, padded with `fill` unless the op can say the windows' padding itself, what the op says)."""
     if not any(w.padded for w in windows):
         return x, VALID
     if all(w.same for w in windows):
         return x, SAME
-    return pad(out, x, name, tuple((w.before, w.read_after) for w in windows), fill), VALID
+    return pad(out, x, value, tuple((w.before, w.read_after) for w in windows), fill), VALID
 
 
-def pad(out: Writer, x: int, name: str, amount: tuple[tuple[int, int], ...], fill: float) -> int:
-    """The map `name`, held by `x`, with `fill` around its spatial axes."""
-    value = out.value(name)
+def pad(out: Writer, x: int, value: Value, amount: tuple[tuple[int, int], ...], fill: float) -> int:
+    """The map that `x` holds, with `fill` around its spatial axes."""
     sizes = [n + sum(p) for n, p in zip(value.shape[1:], amount, strict=True)]
     rows = ((0, 0), *(((0, 0),) if line(value) else ()), *amount, (0, 0))
     table = out.constant(np.array(rows, np.int32))

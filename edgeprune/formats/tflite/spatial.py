@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import Node, Shape
-from ...ops import AdaptiveAvgPool, AvgPool, Concat, Flatten, MaxPool, Mean, Pad, Select, Slice
+from ...ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Concat, Flatten, MaxPool, Mean, Pad, Select, Slice
 from ..patterns import Window, adaptive_plan, average_corrections, range_of, span_of, windows_of
 from .layers import pad, pad_for, too_deep
 from .layout import flat_order, line, square, stored_axis, stored_shape
@@ -17,7 +17,7 @@ from .writer import Writer, lower
 LOWEST = float(np.finfo(np.float32).min)
 
 
-def _pool_options(kernel: Shape, stride: Shape, padding: int) -> dict[str, int]:
+def _pool_options(kernel: Shape, stride: Shape, padding: int) -> dict[str, Any]:
     (height, width), (stride_h, stride_w) = square(kernel), square(stride)
     return {"padding": padding, "height": height, "width": width, "stride_h": stride_h, "stride_w": stride_w}
 
@@ -40,14 +40,14 @@ def _(out: Writer, node: Node) -> None:
     if max(op.dilation) > 1:
         out.bind(node.name, _dilated_max(out, node, x, windows))
         return
-    x, padding = pad_for(out, x, node.inputs[0], windows, LOWEST)
+    x, padding = pad_for(out, x, out.value(node.inputs[0]), windows, LOWEST)
     out.bind(node.name, out.op("MAX_POOL_2D", [x], shape, **_pool_options(op.kernel, op.stride, padding)))
 
 
 def _dilated_max(out: Writer, node: Node, x: int, windows: tuple[Window, ...]) -> int:
     """The largest of the shifted maps, one a tap: no pooling op has gaps."""
     if any(w.padded for w in windows):
-        x = pad(out, x, node.inputs[0], tuple((w.before, w.read_after) for w in windows), LOWEST)
+        x = pad(out, x, out.value(node.inputs[0]), tuple((w.before, w.read_after) for w in windows), LOWEST)
     shape = stored_shape(out.value(node.name))
     best = None
     for tap in np.ndindex(*(w.kernel for w in windows)):
@@ -70,7 +70,7 @@ def _(out: Writer, node: Node) -> None:
     if by_inside is None and all(w.same for w in windows):
         padding, factor = SAME, None
     elif any(w.padded for w in windows):
-        x = pad(out, x, node.inputs[0], tuple((w.before, w.read_after) for w in windows), 0.0)
+        x = pad(out, x, out.value(node.inputs[0]), tuple((w.before, w.read_after) for w in windows), 0.0)
     shape = stored_shape(value)
     x = out.op("AVERAGE_POOL_2D", [x], shape, **_pool_options(op.kernel, op.stride, padding))
     if factor is not None:
@@ -78,22 +78,23 @@ def _(out: Writer, node: Node) -> None:
     out.bind(node.name, x)
 
 
-@lower(AdaptiveAvgPool)
+@lower(AdaptiveAvgPool, AdaptiveMaxPool)
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
     value, result = out.value(node.inputs[0]), out.value(node.name)
     if len(op.places) > 2:
         raise too_deep(node, len(op.places))
+    pooling, reduction = ("MAX_POOL_2D", "REDUCE_MAX") if isinstance(op, AdaptiveMaxPool) else ("AVERAGE_POOL_2D", "MEAN")
     x, shape = out.read(node.inputs[0]), list(stored_shape(value))
     plans = [adaptive_plan(n, p) for n, p in zip(value.shape[1:], op.places, strict=True)]
     ways = {way for way, *_ in plans}
     if ways == {"mean"}:
         axes = out.integers(*(stored_axis(value, i) + 1 for i in range(1, len(value.shape))))
-        out.bind(node.name, out.op("MEAN", [x, axes], stored_shape(result), keep_dims=True))
+        out.bind(node.name, out.op(reduction, [x, axes], stored_shape(result), keep_dims=True))
         return
     if ways - {"keep"} and ways <= {"keep", "mean", "pool"}:
         kernel = tuple(k for _, k, _ in plans)
-        out.bind(node.name, out.op("AVERAGE_POOL_2D", [x], stored_shape(result), **_pool_options(kernel, kernel, VALID)))
+        out.bind(node.name, out.op(pooling, [x], stored_shape(result), **_pool_options(kernel, kernel, VALID)))
         return
     for i, (way, _, windows) in enumerate(plans, start=1):
         if way == "keep":
@@ -103,20 +104,21 @@ def _(out: Writer, node: Node) -> None:
         if way == "pick":
             x = out.gather(x, np.array([a for a, _ in windows]), tuple(shape), axis)
         else:
-            x = _window_means(out, x, windows, tuple(shape), axis)
+            x = _by_window(out, reduction, x, windows, tuple(shape), axis)
     out.bind(node.name, x)
 
 
-def _window_means(out: Writer, x: int, windows: list[tuple[int, int]], shape: Shape, axis: int) -> int:
-    """Means over windows along a stored axis, each cut out and averaged by itself: adaptive windows overlap unevenly."""
-    means = []
+def _by_window(out: Writer, reduction: str, x: int, windows: list[tuple[int, int]], shape: Shape, axis: int) -> int:
+    """Windows along a stored axis, each cut out and reduced by itself: adaptive windows overlap unevenly."""
+    each = []
     for start, stop in windows:
         part = (*shape[:axis], stop - start, *shape[axis + 1 :])
         whole: list[range | None] = [None] * len(shape)
         whole[axis] = range(start, stop)
         piece = cut(out, x, whole, part)
-        means.append(out.op("MEAN", [piece, out.integers(axis + 1)], (*part[:axis], 1, *part[axis + 1 :]), keep_dims=True))
-    return out.op("CONCATENATION", means, shape, axis=axis + 1) if len(means) > 1 else means[0]
+        one = (*part[:axis], 1, *part[axis + 1 :])
+        each.append(out.op(reduction, [piece, out.integers(axis + 1)], one, keep_dims=True))
+    return out.op("CONCATENATION", each, shape, axis=axis + 1) if len(each) > 1 else each[0]
 
 
 @lower(Mean)
@@ -216,4 +218,4 @@ def _(out: Writer, node: Node) -> None:
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
     x = out.read(node.inputs[0])
-    out.bind(node.name, pad(out, x, node.inputs[0], op.amount, op.fill) if any(map(any, op.amount)) else x)
+    out.bind(node.name, pad(out, x, out.value(node.inputs[0]), op.amount, op.fill) if any(map(any, op.amount)) else x)

@@ -13,6 +13,7 @@ from ...sparse import Choice, Sparse, choose
 from ...sparse import encode as compress
 from ..artifact import LayerEncoding, Metadata
 from ..lowering import Lowerings
+from ..patterns import integer_inputs
 from .flat import pack
 from .layout import flat_order, stored_shape
 from .schema import ACTIVATIONS, OPS, TYPES
@@ -46,13 +47,14 @@ class Writer:
         # Values that are the same for every input, and what tells the batch: constants with a batch of one.
         self._held: dict[str, tuple[int, str]] = {}
         for name, value in graph.inputs.items():
-            self._made[name] = (self.tensor(stored_shape(value), name), None)
+            dtype = "int32" if name in integer_inputs(graph) else "float32"
+            self._made[name] = (self.tensor(stored_shape(value), name, dtype=dtype), None)
 
     # Tensors
 
-    def tensor(self, shape: Shape, name: str = "", rows: int = 1) -> int:
+    def tensor(self, shape: Shape, name: str = "", rows: int = 1, dtype: str = "float32") -> int:
         """A new tensor; its first axis has `rows` for each example of the batch."""
-        self.tensors.append({"shape": (rows, *shape), "name": name or None})
+        self.tensors.append({"shape": (rows, *shape), "type": TYPES[dtype], "name": name or None})
         return len(self.tensors) - 1
 
     def constant(self, array: Array, name: str = "") -> int:
@@ -81,12 +83,14 @@ class Writer:
             return self.constant(np.zeros(channels, np.float32))
         return self.constant(bias, f"{node.source or node.name}.bias")
 
-    def weight(self, node: Node, array: Array, *, kind: str = "", positions: int = 1) -> tuple[int, bool]:
+    def weight(
+        self, node: Node, array: Array, *, kind: str = "", positions: int = 1, what: str = "weight"
+    ) -> tuple[int, bool]:
         """A layer's weight in the encoding that pays; (tensor, whether it is still sparse there).
 
         `kind` is "linear" or "pointwise" when the op that reads it can multiply a sparse matrix, which it does at every position.
         """
-        name = f"{node.source or node.name}.weight"
+        name = f"{node.source or node.name}.{what}"
         packed, sizes, choice = self._encoding(array, kind, positions)
         nonzeros = int(np.count_nonzero(array))
         stored = sizes[choice.encoding]
@@ -135,9 +139,11 @@ class Writer:
 
     # Operators
 
-    def op(self, code: str, inputs: Sequence[int], shape: Shape, *, rows: int = 1, version: int = 1, **options: Any) -> int:
+    def op(
+        self, code: str, inputs: Sequence[int], shape: Shape, *, rows: int = 1, version: int = 1, dtype: str = "", **options: Any
+    ) -> int:
         """Writes an operator; returns the tensor it makes, of `shape` with `rows` for each example in front."""
-        made = self.tensor(shape, rows=rows)
+        made = self.tensor(shape, rows=rows, dtype=dtype or "float32")
         self._operator(code, inputs, made, options, version)
         return made
 

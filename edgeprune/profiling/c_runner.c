@@ -1,0 +1,157 @@
+/* Times one C model: a program of its own, built with the model and run on the device that is measured.
+
+       c_runner INPUTS OUTPUTS WARMUP
+
+   INPUTS holds the model's inputs as float32, one after the other; its outputs of the first run go to OUTPUTS. It says one line of
+   JSON when it is warm, then answers every line `run SECONDS MOST` with the nanoseconds of each run, and every line `repeat RUNS`
+   when so many are done, until its input ends.
+
+   The build defines EP_HEADER, EP_RUN, EP_ARENA_BYTES, EP_SEVERAL (0 or 1), EP_INPUTS and EP_OUTPUTS: the numbers of floats. */
+#define _POSIX_C_SOURCE 199309L
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include EP_HEADER
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+#define WARMUP_NS 500000000LL
+#define PATIENCE 10
+
+static const size_t input_sizes[] = {EP_INPUTS}, output_sizes[] = {EP_OUTPUTS};
+static float *inputs[COUNT(input_sizes)], *outputs[COUNT(output_sizes)];
+static void *arena;
+
+static int64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int run(void) {
+#if EP_SEVERAL
+    return EP_RUN((const float *const *)inputs, outputs, arena);
+#else
+    return EP_RUN(inputs[0], outputs[0], arena);
+#endif
+}
+
+static int fail(const char *what) {
+    printf("{\"error\": \"%s\"}\n", what);
+    return 1;
+}
+
+/* A line of /proc/self/status in bytes; -1 where the system has none. */
+static long memory(const char *name) {
+    char line[256];
+    long found = -1;
+    FILE *status = fopen("/proc/self/status", "r");
+    if (!status) return -1;
+    while (fgets(line, sizeof line, status))
+        if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':') found = strtol(line + strlen(name) + 1, NULL, 10) * 1024;
+    fclose(status);
+    return found;
+}
+
+/* Starts the kernel's count of the peak afresh. */
+static int forget_peak(void) {
+    FILE *clear = fopen("/proc/self/clear_refs", "w");
+    int done = clear && fputs("5", clear) >= 0;
+    if (clear) done &= !fclose(clear);
+    return done;
+}
+
+static int read_inputs(const char *path) {
+    size_t i;
+    FILE *file = fopen(path, "rb");
+    if (!file) return 0;
+    for (i = 0; i < COUNT(input_sizes); i++) {
+        inputs[i] = malloc(input_sizes[i] * sizeof(float));
+        if (!inputs[i] || fread(inputs[i], sizeof(float), input_sizes[i], file) != input_sizes[i]) return 0;
+    }
+    return !fclose(file);
+}
+
+static int write_outputs(const char *path) {
+    size_t i;
+    FILE *file = fopen(path, "wb");
+    if (!file) return 0;
+    for (i = 0; i < COUNT(output_sizes); i++)
+        if (fwrite(outputs[i], sizeof(float), output_sizes[i], file) != output_sizes[i]) return 0;
+    return !fclose(file);
+}
+
+static void warm_up(long runs) {
+    int64_t start = now();
+    long done = 0;
+    while (runs) {
+        int64_t spent;
+        run();
+        done++;
+        spent = now() - start;
+        if ((done >= runs && spent >= WARMUP_NS) || spent >= PATIENCE * WARMUP_NS) break;
+    }
+}
+
+static void answer(double seconds, long most) {
+    int64_t end = now() + (int64_t)(seconds * 1e9);
+    long i;
+    printf("{\"samples\": [");
+    for (i = 0; i < most; i++) {
+        int64_t before = now(), after;
+        run();
+        after = now();
+        printf(i ? ",%ld" : "%ld", (long)(after - before));
+        if (after >= end) break;
+    }
+    printf("]}\n");
+    fflush(stdout);
+}
+
+int main(int count, char **words) {
+    int64_t start, loaded, first, clock = -1;
+    long before, anonymous, known;
+    char line[128];
+    size_t i;
+    if (count != 4) return fail("it takes INPUTS OUTPUTS WARMUP");
+    if (!read_inputs(words[1])) return fail("the inputs cannot be read");
+    for (i = 0; i < COUNT(output_sizes); i++)
+        if (!(outputs[i] = calloc(output_sizes[i], sizeof(float)))) return fail("there is no memory for the outputs");
+    known = forget_peak();
+    before = memory("VmRSS");
+    anonymous = memory("RssAnon");
+    start = now();
+    if (!(arena = malloc(EP_ARENA_BYTES()))) return fail("there is no memory for the arena");
+    loaded = now();
+    if (run()) return fail("the model refuses its arguments");
+    first = now();
+    if (!write_outputs(words[2])) return fail("the outputs cannot be written");
+    warm_up(strtol(words[3], NULL, 10));
+    for (i = 0; i < 100; i++) {
+        int64_t a = now(), b = now();
+        if (clock < 0 || b - a < clock) clock = b - a;
+    }
+    known = known && memory("VmHWM") >= 0 && anonymous >= 0;
+    printf("{\"load_ms\": %.6f, \"first_run_ms\": %.6f, \"clock_ms\": %.6f, \"arena_bytes\": %lu, \"memory\": ", (double)(loaded - start) / 1e6,
+           (double)(first - loaded) / 1e6, (double)clock / 1e6, (unsigned long)EP_ARENA_BYTES());
+    if (known)
+        printf("{\"peak_bytes\": %ld, \"before_bytes\": %ld, \"increase_bytes\": %ld, \"anonymous_bytes\": %ld, "
+               "\"anonymous_increase_bytes\": %ld}}\n",
+               memory("VmHWM"), before, memory("VmHWM") - before, memory("RssAnon"), memory("RssAnon") - anonymous);
+    else
+        printf("null}\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        double seconds;
+        long most;
+        if (sscanf(line, "run %lf %ld", &seconds, &most) == 2) answer(seconds, most);
+        if (sscanf(line, "repeat %ld", &most) == 1) {
+            while (most-- > 0) run();
+            printf("{\"done\": true}\n");
+            fflush(stdout);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,71 @@
+"""Which targets a measurement could be made on at this moment."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+
+from ..errors import EdgepruneError
+from .adb import devices
+from .remote import runs_here
+from .targets import Target, load_target, names
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A target, and how it stands: `now` says by what it can be reached or why it cannot."""
+
+    target: Target
+    reachable: bool
+    now: str
+
+
+def all_targets() -> list[Reach]:
+    """The shipped targets, those that can be reached first."""
+    attached = _attached()
+    found = [_reach(load_target(name), attached) for name in names()]
+    return sorted(found, key=lambda each: (not each.reachable, each.target.name))
+
+
+def _attached() -> dict[str, tuple[str, str]] | str:
+    """What adb sees, or why nothing."""
+    try:
+        return devices()
+    except EdgepruneError as error:
+        return str(error).split(";")[0]
+
+
+def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
+    ways: list[str] = []
+    lacks: list[str] = []
+    if "local" in target.transports:
+        if runs_here(target):
+            ways.append("this machine")
+        else:
+            lacks.append("this machine is another")
+    if "adb" in target.transports:
+        if isinstance(attached, str):
+            lacks.append(attached)
+        else:
+            ways += [
+                f"adb: {serial} ({model})"
+                for serial, (state, model) in attached.items()
+                if state == "device" and _named(target, model)
+            ]
+            others = ", ".join(
+                f"{serial} is {state}" if state != "device" else model or serial for serial, (state, model) in attached.items()
+            )
+            if not ways:
+                lacks.append(f"adb sees no such phone (it sees: {others or 'none'})")
+    if "ssh" in target.transports:
+        lacks.append("ssh: with --host" if shutil.which("ssh") else "there is no ssh on this machine")
+    if not target.transports:
+        lacks.append("estimates only")
+    return Reach(target, bool(ways), "; ".join(ways + ([] if ways else lacks)))
+
+
+def _named(target: Target, model: str) -> bool:
+    """Whether the phone calls itself what the target does: Pixel_8 is the pixel-8."""
+    plain = [re.sub(r"[^a-z0-9]", "", text.lower()) for text in (model, target.name)]
+    return bool(plain[0]) and plain[0] == plain[1]

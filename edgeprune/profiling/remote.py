@@ -1,0 +1,200 @@
+"""Profiles on a device: the real artifact in its real runtime, or its C code as a program, over a transport."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tempfile
+import time
+from array import array
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import EdgepruneError
+from .adb import ADB
+from .detection import cpu_features, isa_of, machine
+from .device_facts import conditions, facts
+from .local import ENVIRONMENT, RUNNER, Child
+from .measure import FilePath, checked, options_for, profile, profile_of
+from .native import build_timer, processor_of, read_model
+from .records import from_plain
+from .result import Conditions, Latency, Memory, Profile
+from .runner import MOST_RUNS, PATIENCE, settled, summary
+from .ssh import SSH
+from .targets import Target, load_target
+from .transport import Done, Folder, Local, Transport
+
+TURN_SECONDS = 0.2
+TURN_RUNS = 20_000
+
+
+def profile_on(
+    target: Target | FilePath,
+    path: FilePath,
+    *,
+    host: str | None = None,
+    workdir: str | None = None,
+    threads: int = 1,
+    runs: int = 100,
+    min_seconds: float = 1.0,
+    warmup: int = 10,
+    runtime: str | None = None,
+    python: str | None = None,
+    timeout: float = 600.0,
+    seed: int = 0,
+) -> Profile:
+    """Load time, first run, latency and peak memory of a .tflite, .onnx or .c model on a device.
+
+    `target` is a Target, its name or a folder. `host` is where it is: an ssh destination, or the serial number of one of several
+    devices that adb sees. A .tflite or .onnx file runs in a Python there, `python` or else python3, which needs numpy and a
+    runtime; a .c file is compiled here into a static program, which needs nothing there. Files go into a fresh folder in
+    `workdir`, by default the device's place for temporary files, and are removed again whatever happens.
+
+    The other arguments are those of `profile`. Raises EdgepruneError when the device cannot be reached, is full, is another
+    processor than the target, cannot run the file, is lost on the way, or when it all takes longer than `timeout` seconds.
+    """
+    target = target if isinstance(target, Target) else load_target(target)
+    model = Path(path)
+    suffix = model.suffix.lower()
+    if suffix.lstrip(".") not in target.formats:
+        raise EdgepruneError(f"{model}: {target.title} takes {', '.join(f'.{each}' for each in target.formats)} files")
+    settings: dict[str, Any] = {"threads": threads, "runs": runs, "min_seconds": min_seconds, "warmup": warmup}
+    if suffix != ".c":
+        checked(model, **settings, runtime=runtime)
+    elif threads != 1:
+        raise EdgepruneError(f"threads is {threads}; a C model runs on one thread")
+    transport = transport_for(target, host)
+    if isinstance(transport, Local) and suffix != ".c":
+        found = profile(model, **settings, runtime=runtime, python=python, timeout=timeout, seed=seed)
+        return replaced(found, target, transport, None, None)
+    if isinstance(transport, ADB) and suffix != ".c":
+        raise EdgepruneError(
+            f"{model} cannot be measured on {transport.name}: Android has no Python; write the model as C and measure that there"
+        )
+    with Folder(transport, time.monotonic() + timeout, workdir) as folder:
+        check_processor(target, folder)
+        before = conditions(folder)
+        if suffix == ".c":
+            found = _profile_c(target, model, folder, settings, seed)
+        else:
+            options = [*options_for(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
+            found = _profile_in_python(model, folder, python or "python3", options, seed)
+        return replaced(found, target, transport, before, conditions(folder))
+
+
+def transport_for(target: Target, host: str | None) -> Transport:
+    """How this target is reached. Raises EdgepruneError saying what is needed when it cannot be."""
+    if "local" in target.transports and host is None and runs_here(target):
+        return Local()
+    if "ssh" in target.transports and host is not None:
+        return SSH(host)
+    if "adb" in target.transports:
+        return ADB(host)
+    if "ssh" in target.transports:
+        raise EdgepruneError(
+            f"{target.name} is reached over ssh: say where it is with --host, like --host user@{target.name}.local"
+        )
+    if "local" in target.transports:
+        raise EdgepruneError(f"this machine is no {target.title}; it lacks what the target names, or there is no --host for it")
+    raise EdgepruneError(f"nothing can be measured on {target.name}: {target.needs}")
+
+
+def runs_here(target: Target) -> bool:
+    """Whether this machine is one of the target's kind."""
+    hardware = target.hardware
+    known = cpu_features()
+    # What the base of an instruction set holds is no feature that needs asking for.
+    return hardware.isa == isa_of(machine()) and known >= set(hardware.features) - {"neon", "asimd"}
+
+
+def check_processor(target: Target, folder: Folder) -> None:
+    """Refuses a device that is another than the target says, before anything is sent there."""
+    said = folder.check(folder.shell("uname -m"), "asking for its processor").out.decode(errors="replace").split()
+    found = isa_of(said[-1]) if said else "nothing"
+    if found != target.hardware.isa:
+        name = folder.transport.name
+        raise EdgepruneError(
+            f"{name} is {found}, but {target.name} is {target.hardware.isa}; choose the target that the device is"
+        )
+
+
+def replaced(
+    found: Profile, target: Target, transport: Transport, before: Conditions | None, after: Conditions | None
+) -> Profile:
+    return dataclasses.replace(found, target=target.name, reached=transport.name, before=before, after=after)
+
+
+def _profile_in_python(model: Path, folder: Folder, python: str, options: list[str], seed: int) -> Profile:
+    script = folder.put(RUNNER, "edgeprune_runner.py")
+    remote = folder.put(model, f"model{model.suffix.lower()}")
+    environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+    command = folder.starting(["env", *environment, python, script, remote, *options])
+    with Child(model, command, folder.deadline, _words(folder, python)) as child:
+        child.finish()
+        return profile_of(model, child.answer(), seed)
+
+
+def _words(folder: Folder, program: str) -> Any:
+    """What became of a program there, from its exit status and error output."""
+
+    def explain(status: int, noise: str) -> str:
+        return folder.explained(folder.transport.ended(Done(status, b"", noise)), f"running {Path(program).name}")
+
+    return explain
+
+
+def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, Any], seed: int) -> Profile:
+    model = read_model(path)
+    with tempfile.TemporaryDirectory() as own:
+        binary, given = Path(own, "timer"), Path(own, "inputs")
+        features = () if target.name == "host" else target.hardware.features
+        compiler = build_timer(model, target.hardware.isa, features, binary)
+        built = processor_of(binary)
+        if built not in (None, target.hardware.isa):
+            raise EdgepruneError(f"{compiler} made a program for {built}, not for {target.hardware.isa}")
+        given.write_bytes(b"".join(each.astype("<f4").tobytes() for each in model.random_inputs(seed)))
+        program = folder.put(binary, "timer", executable=True)
+        inputs = folder.put(given, "inputs")
+    command = folder.starting([program, inputs, folder.at("outputs"), str(settings["warmup"])])
+    with Child(path, command, folder.deadline, _words(folder, program)) as child:
+        ready = child.answer()
+        samples = _samples(child, settings["runs"], settings["min_seconds"])
+        child.finish()
+    model.split(folder.get("outputs"))
+    figures = summary(samples)
+    size = path.stat().st_size
+    return Profile(
+        path=str(path),
+        bytes=size,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        runtime=f"C (edgeprune {model.version}, {compiler})",
+        threads=1,
+        load_ms=float(ready["load_ms"]),
+        first_run_ms=float(ready["first_run_ms"]),
+        latency_ms=from_plain(Latency, figures, "latency_ms"),
+        settled=settled(figures) and len(samples) >= settings["runs"],
+        memory=None if ready["memory"] is None else from_plain(Memory, ready["memory"], "memory"),
+        device=facts(folder),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        import_ms=0.0,
+        clock_ms=float(ready["clock_ms"]),
+        seed=seed,
+    )
+
+
+def _samples(child: Child, runs: int, min_seconds: float) -> Any:
+    """Nanoseconds of runs until there are enough and the median is settled, or patience ends."""
+    samples = array("q")
+    spent = 0.0
+    while True:
+        child.ask(f"run {min(TURN_SECONDS, max(min_seconds, 0.01))} {TURN_RUNS}")
+        turn = np.array(child.answer()["samples"], np.int64)
+        samples.extend(turn.tolist())
+        spent += float(turn.sum()) / 1e9
+        if spent >= PATIENCE * min_seconds or len(samples) >= MOST_RUNS:
+            return samples
+        if len(samples) >= runs and spent >= min_seconds and settled(summary(samples)):
+            return samples
