@@ -68,7 +68,7 @@ def _shapes(file: File, given: Sequence[Shape] | None) -> tuple[int | None, dict
         if len(wanted) != len(stored) - 1 or any(n not in (None, m) for n, m in zip(stored[1:], wanted, strict=True)):
             raise EdgepruneError(f"{where}, which a shape of ({', '.join(map(str, wanted))}) without the batch does not fit")
         if None in wanted:
-            raise EdgepruneError(f"{where} and leaves more than the batch open; give its shape with --input-shape (without the batch)")
+            raise EdgepruneError(f"{where}, open beside its batch; say what it shall be with --input-shape, without the batch")
         shapes[name] = tuple(n for n in wanted if n is not None)
     if len(batches) > 1:
         raise Unsupported(f"{file.path}: its inputs have batches of {', '.join(map(str, batches))}; give all of them the same")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..ops import Activation, PReLU, Softmax
 from .arithmetic import clipped, number, times
 from .layout import Laid
 from .scores import Scores, normalised
+from .taking import settled
 from .walk import Call, Walk, lower, meaning
 
 # ONNX activations without settings, by the graph's name.
@@ -28,6 +30,11 @@ def _plain(walk: Walk, call: Call, x: Any) -> Laid:
 @meaning("activation")
 def _recognised(walk: Walk, call: Call, x: Any, kind: str) -> Laid:
     return walk.pointwise(call, x, Activation(kind))
+
+
+@meaning("threshold")
+def _above(walk: Walk, call: Call, x: Any, above: float, fill: float) -> Laid:
+    return walk.pointwise(call, x, Activation("threshold", above, fill))
 
 
 @lower("Gelu")
@@ -128,7 +135,9 @@ def _cast(walk: Walk, call: Call, x: Any, like: Any = None) -> Any:
         before = walk.dtype
     else:
         laid = walk.laid(call, x, integers=True)
-        before = np.dtype(np.int64) if laid.name in walk.integers else walk.dtype
+        before = np.dtype(np.int64) if laid.integer or laid.name in walk.integers else walk.dtype
+        if before == walk.dtype and kind in (np.int64, np.int32):
+            return replace(settled(walk, call, laid), integer=True)
     if kind != before and not (kind.kind in "iu" and before.kind in "iu"):
         raise walk.unsupported(call, f"it changes the type of a value from {before} to {kind}")
     return x

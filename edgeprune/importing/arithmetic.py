@@ -22,11 +22,12 @@ def number(constant: Any) -> float | None:
     return float(constant.reshape(-1)[0]) if isinstance(constant, np.ndarray) and constant.size == 1 else None
 
 
-def common_batch(walk: Walk, sides: list[Laid]) -> int | None:
-    """The dim that may stand for a batch fixed at one in all of them."""
+def common_batch(walk: Walk, sides: list[Laid], *others: int) -> int | None:
+    """The dim that may stand for a batch fixed at one in all of them; `others` may not."""
     if walk.batch:
         return FIRST
-    return next((i for i, dims in enumerate(zip(*(side.dims for side in sides), strict=True)) if not any(dims)), None)
+    single = [not any(dims) for dims in zip(*(side.dims for side in sides), strict=True)]
+    return next((i for i, free in enumerate(single) if free and i not in others), None)
 
 
 def both(walk: Walk, call: Call, x: Laid, y: Laid, op: Op) -> Laid:
@@ -41,7 +42,7 @@ def both(walk: Walk, call: Call, x: Laid, y: Laid, op: Op) -> Laid:
     wide = [c for c, side in zip(natural, sides, strict=True) if c is not None and side.shape[c] == shape[c] > 1]
     # Where the two disagree, or neither says, the last dim is where sequences keep their channels.
     channel = (wide or [c for c in natural if c is not None] or [len(shape) - 1])[0]
-    batch_at = common_batch(walk, [Laid("", tuple(d if i != channel else s.dims[i] for i, d in enumerate(s.dims))) for s in sides])
+    batch_at = common_batch(walk, sides, channel)
     taken = [walk.take(call, side, channel, batch_at) for side in sides]
     names, frames = [name for name, _ in taken], [frame for _, frame in taken]
     if frames[0].dims != frames[1].dims:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..ops import BatchNorm, Conv, ConvTranspose, Embedding, GroupNorm, LayerNor
 from ..ops.conv import Pads
 from .arithmetic import plus
 from .layout import Laid
-from .taking import settled
+from .taking import settled, take
 from .walk import Call, Walk, lower, meaning
 
 
@@ -166,8 +167,7 @@ def _instance_norm(walk: Walk, call: Call, x: Any, weight: Any, bias: Any) -> La
             # The dim holds groups of channels, the rest all there is of each: statistics do not ask in which order.
             return _group(walk, call, laid, np.repeat(weight, size), np.repeat(bias, size), len(weight))
     if laid.dims[0] == walk.batch and not first and value.axis == 0 and covered == math.prod(value.shape):
-        every = (np.repeat(each, value.channels) for each in (weight, bias))
-        return _group(walk, call, laid, *every, 1)
+        return _group(walk, call, laid, np.repeat(weight, value.channels), np.repeat(bias, value.channels), 1)
     name = walk.ref(call, laid)
     plain = walk.lay(name, laid.maker)
     return _group(walk, call, plain, weight, bias, len(weight))
@@ -183,13 +183,17 @@ def _group_norm(walk: Walk, call: Call, x: Any, weight: Any, bias: Any) -> Laid:
     name = walk.ref(call, x)
     channels, groups = walk.values[name].channels, int(call.attributes["num_groups"])
     # Before opset 21 there was one number a group.
-    lines = [np.repeat(walk.weight(call, each), channels // each.size) for each in (weight, bias)]
-    return _group(walk, call, walk.lay(name), *lines, groups)
+    scale, shift = (np.repeat(walk.weight(call, each), channels // each.size) for each in (weight, bias))
+    return _group(walk, call, walk.lay(name), scale, shift, groups)
 
 
 def embedded(walk: Walk, call: Call, table: Any, index: Any) -> Laid:
     """The rows of a table that the integers of the input pick."""
     laid = walk.laid(call, index, integers=True)
-    if laid != walk.lay(laid.name) or np.ndim(table) != 2:
-        raise walk.unsupported(call, "it looks up what is no row of a table, or by integers in another order")
-    return walk.lay(walk.emit(Embedding(walk.weight(call, table)), [laid.name], call), call)
+    if not (laid.integer or laid.name in walk.integers):
+        raise walk.unsupported(call, "it looks up by what is no integer")
+    # The table's rows make the last axis, whatever the others are.
+    name, frame = take(walk, call, replace(laid, integer=False), None)
+    if not frame.batch_first or np.ndim(table) != 2:
+        raise walk.unsupported(call, "it looks up what is no row of a table, or the batch is not its first axis")
+    return walk.lay(walk.emit(Embedding(walk.weight(call, table)), [name], call), call)

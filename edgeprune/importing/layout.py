@@ -41,7 +41,7 @@ Dims = tuple[Dim, ...]
 class Laid:
     """A graph value as a tensor of the file.
 
-    `scale`: a factor not applied yet. `unit`: (floor, atoms), a division by the length over these atoms not applied yet.
+    `integer`: cut to a whole number, to look something up with. `scale`: a factor not applied yet. `unit`: (floor, atoms), a division by the length over these atoms not applied yet.
     `maker` is the file's node that last changed the layout: what the graph needs for it is named after that.
     """
 
@@ -50,6 +50,7 @@ class Laid:
     maker: Any = field(default=None, compare=False)
     scale: float = 1.0
     unit: tuple[float, Dim] | None = None
+    integer: bool = False
 
     @property
     def shape(self) -> Shape:

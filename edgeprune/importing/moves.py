@@ -13,8 +13,8 @@ from .arithmetic import common_batch, number
 from .layers import embedded
 from .layout import BATCH_AXIS, Laid, narrowed
 from .scores import Scores
-from .taking import FIRST, natural_channel, settled
-from .views import reshape, shape_of
+from .taking import natural_channel, settled
+from .views import reshape
 from .walk import Call, Walk, lower
 
 
@@ -155,8 +155,7 @@ def _concat(walk: Walk, call: Call, *parts: Any) -> Laid:
     channel = named[0] if named else rank - 1
     if named and any(p.shape[channel] == 1 for p in laids):
         channel = next((c for c, p in zip(natural, laids, strict=True) if c is not None and p.shape[c] > 1), channel)
-    fenced = [Laid("", tuple(d if i not in (channel, dim) else (*d, *_BLOCK) for i, d in enumerate(p.dims))) for p in laids]
-    batch_at = common_batch(walk, fenced)
+    batch_at = common_batch(walk, laids, channel, dim)
     taken = [walk.take(call, p, channel, batch_at) for p in laids]
     frame = taken[0][1]
     if any(f.dims != frame.dims for _, f in taken):
@@ -169,10 +168,6 @@ def _concat(walk: Walk, call: Call, *parts: Any) -> Laid:
     inputs = [next(names) if isinstance(p, Laid) else _stored(walk, call, p, frame.dims, axis) for p in given]
     made = walk.emit(Concat() if along == axis == 0 else Join(along, axis), inputs, call)
     return frame.lay(made, walk.values[made], call)
-
-
-# Keeps a dim from being taken for a batch fixed at one.
-_BLOCK = (None,)
 
 
 def _stored(walk: Walk, call: Call, array: Any, dims: Any, axis: int) -> str:
@@ -238,6 +233,3 @@ def _padding(walk: Walk, call: Call, mode: str, amount: Any, fill: float) -> Op:
     if mode not in MODES:
         raise walk.unsupported(call, f"pad mode {mode!r}; use constant, reflect, edge or wrap")
     return PadWith(MODES[mode], amount)
-
-
-__all__ = ["FIRST", "gathered", "picked", "shape_of"]

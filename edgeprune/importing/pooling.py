@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -100,10 +101,10 @@ def _resize(walk: Walk, call: Call, x: Any, region: Any = None, scales: Any = No
         raise walk.unsupported(call, "it resamples the batch or the channels")
     if said.get("antialias"):
         raise walk.unsupported(call, "it smooths what it makes smaller (antialias)")
-    per_axis = [by_scale[i] if by_scale[i] is not None else out[i] / shape[i] for i in range(2, rank)]
+    per_axis = [out[i] / shape[i] if (said_scale := by_scale[i]) is None else said_scale for i in range(2, rank)]
     mode, place = said.get("mode", "nearest"), said.get("coordinate_transformation_mode", "half_pixel")
     whole = all(s is not None for s in by_scale[2:])
-    scale = tuple(float(s) for s in per_axis) if whole else None
+    scale = tuple(per_axis) if whole else None
     size = None if whole else tuple(out[2:])
     if mode == "nearest":
         return _nearest(walk, call, x, place, scale, size, shape[2:], tuple(out[2:]), per_axis)
@@ -117,16 +118,16 @@ def _nearest(
     walk: Walk, call: Call, x: Any, place: str, scale: Any, size: Any, before: Shape, after: Shape, per_axis: list[Any]
 ) -> Laid:
     """The ops' own word where there is one for what is read at every place, else the places one by one."""
-    wanted = [_read(call, place, n, m, s) for n, m, s in zip(before, after, per_axis, strict=True)]
-    if any(w is None for w in wanted):
+    found = [_read(call, place, n, m, s) for n, m, s in zip(before, after, per_axis, strict=True)]
+    wanted = [index for index in found if index is not None]
+    if len(wanted) < len(found):
         raise walk.unsupported(call, f"nearest places by {place!r}, {call.attributes.get('nearest_mode')!r}")
     for kind in ("nearest", "nearest_exact"):
         op = Upsample(kind, scale, size)
-        found = [np.minimum(np.floor(op.sources(i, n, m)), n - 1) for i, (n, m) in enumerate(zip(before, after, strict=True))]
-        if all(np.array_equal(f, w) for f, w in zip(found, wanted, strict=True)):
+        read = [np.minimum(np.floor(op.sources(i, n, m)), n - 1) for i, (n, m) in enumerate(zip(before, after, strict=True))]
+        if all(np.array_equal(r, w) for r, w in zip(read, wanted, strict=True)):
             return layer(walk, call, x, op)
     for axis, index in enumerate(wanted, start=1):
-        assert index is not None
         if not np.array_equal(index, np.arange(before[axis - 1])):
             x = layer(walk, call, x, Take(index, axis))
     return walk.laid(call, x)
@@ -141,12 +142,13 @@ def _read(call: Call, place: str, n: int, m: int, scale: float) -> Array | None:
         "asymmetric": i / scale,
         "align_corners": i * (n - 1) / (m - 1) if m > 1 else i * 0,
     }.get(place)
-    rounding = {
+    roundings: dict[str, Callable[[Array], Array]] = {
         "round_prefer_floor": lambda v: np.ceil(v - 0.5),
         "round_prefer_ceil": lambda v: np.floor(v + 0.5),
         "floor": np.floor,
         "ceil": np.ceil,
-    }.get(call.attributes.get("nearest_mode", "round_prefer_floor"))
+    }
+    rounding = roundings.get(call.attributes.get("nearest_mode", "round_prefer_floor"))
     if at is None or rounding is None:
         return None
     picked: Array = np.clip(rounding(at), 0, n - 1).astype(np.int64)

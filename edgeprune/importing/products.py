@@ -121,7 +121,7 @@ def _attention(walk: Walk, call: Call, q: Any, k: Any, v: Any, mask: Any = None,
     return reshape(walk, call, turned, (*turned.shape[:2], turned.shape[2] * turned.shape[3]))
 
 
-def _by_head(walk: Walk, call: Call, x: Any, heads: int) -> Laid:
+def _by_head(walk: Walk, call: Call, x: Any, heads: Any) -> Laid:
     laid = walk.laid(call, x)
     b, t, c = laid.shape
     parts = reshape(walk, call, laid, (b, t, heads, c // heads))

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import EdgepruneError, MissingExtra, Unsupported
 from ..graph import Array
 
-# The oldest opset whose ops mean here what they mean in the newest: axes of Squeeze, Unsqueeze and ReduceSum are inputs from it on.
+# From this opset on Squeeze, Unsqueeze and ReduceSum read their axes, and Softmax runs over one axis.
 OLDEST = 13
 OWN_DOMAINS = ("", "ai.onnx")
 # More elements than any constant of a network has.
@@ -144,7 +144,8 @@ def _input(path: Path, value: Any) -> tuple[tuple[int | None, ...], np.dtype[Any
 def _constants(graph: Any) -> dict[str, Array]:
     from onnx import numpy_helper
 
-    found = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    # Copies, which may be written to.
+    found = {each.name: np.array(numpy_helper.to_array(each)) for each in graph.initializer}
     found.update((each.values.name, dense(each)) for each in graph.sparse_initializer)
     return found
 

@@ -121,9 +121,9 @@ def recognise(calls: Sequence[Call], known: Mapping[str, Any]) -> dict[str, Foun
     names = _Names(calls, known)
     found: dict[str, Found] = {}
     for call in calls:
-        if call.domain or call.kind not in ("Mul", "Div") or len(call.inputs) != 2:
+        if call.domain or len(call.inputs) != {"Mul": 2, "Div": 2, "Where": 3}.get(call.kind):
             continue
-        for rule in RULES:
+        for rule in RULES if call.kind != "Where" else (_threshold,):
             made = rule(names, call)
             if made is not None:
                 found[call.outputs[0]] = made
@@ -264,6 +264,15 @@ def _length(names: _Names, call: Call) -> Found | None:
     if length is not None and axes is not None and len(axes) == 1 and length.inputs[0] == x:
         return Found("division by the length", (x,), {"axis": axes[0], "floor": floor})
     return None
+
+
+def _threshold(names: _Names, call: Call) -> Found | None:
+    """x where it is above a number, another number elsewhere."""
+    mask, x, other = call.inputs
+    above, low, fill = names.made_by(mask, "Greater"), None, names.number(other)
+    if above is not None and above.inputs[0] == x:
+        low = names.number(above.inputs[1])
+    return None if low is None or fill is None else Found("threshold", (x,), {"above": low, "fill": fill})
 
 
 RULES: tuple[Callable[[_Names, Call], Found | None], ...] = (_activation, _norm, _length)

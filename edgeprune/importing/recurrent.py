@@ -37,7 +37,7 @@ def _recurrent(
     if len(call.outputs) > 2 and call.outputs[2] in walk.file.outputs:
         raise walk.unsupported(call, "its cell state is an output")
     bias = np.zeros((directions, 2 * w.shape[1]), w.dtype) if b is None else walk.weight(call, b)
-    name, frame = walk.take(call, laid, 2, -1 if walk.batch else 1)
+    name, _ = walk.take(call, laid, 2, -1 if walk.batch else 1)
     if walk.batch and laid.dims[1] != walk.batch:
         raise walk.unsupported(call, "the batch is not its second axis")
 
@@ -48,9 +48,9 @@ def _recurrent(
     made, last = [], []
     steps = walk.values[name].shape[0]
     for i in range(directions):
-        parts = [sorted_gates(each) for each in (w[i], r[i], *np.split(bias[i], 2))]
+        weight, recurrent, own, recurrent_bias = (sorted_gates(each) for each in (w[i], r[i], *np.split(bias[i], 2)))
         backwards = i == 1 or said.get("direction") == "reverse"
-        made.append(walk.emit(kind(*parts, backwards), [name], call))
+        made.append(walk.emit(kind(weight, recurrent, own, recurrent_bias, backwards), [name], call))
         last.append(walk.emit(Cut(0, 0, 1) if backwards else Cut(0, steps - 1), [made[-1]], call))
     every = walk.emit(Join(1, 1), made, call) if directions == 2 else made[0]
     end = walk.emit(Join(0, 1), last, call) if directions == 2 else last[0]

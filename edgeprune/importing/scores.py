@@ -111,8 +111,8 @@ def product(walk: Walk, call: Call, a: Laid, b: Laid) -> Scores:
     k = _sequence(b, windows_b, heads_b, b.dims[-2], b.dims[-1])
     sizes = (size(windows_a), size(heads_a), size(a.dims[-2]), size(b.dims[-2]))
     dims = (*(joined(d) for d in lead_a), whole(QUERIES, sizes[QUERIES]), whole(KEYS, sizes[KEYS]))
-    bare = (replace(side, scale=1.0, unit=None) for side in (q, k))
-    return Scores(*bare, dims, sizes, a.scale * b.scale, cosine=floors[0])
+    q, k = (replace(side, scale=1.0, unit=None) for side in (q, k))
+    return Scores(q, k, dims, sizes, a.scale * b.scale, cosine=floors[0])
 
 
 def scaled(walk: Walk, call: Call, scores: Scores, factor: Any) -> Scores:

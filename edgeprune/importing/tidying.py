@@ -33,10 +33,9 @@ def join_biases(graph: Graph) -> Graph:
 
 
 def _with_bias(layer: Op, after: Op) -> Op | None:
-    if isinstance(layer, Conv | ConvTranspose | Linear) and layer.bias is None:
-        if isinstance(after, Affine) and bool((after.scale == 1).all()):
-            return replace(layer, bias=after.shift)
-    return None
+    if not isinstance(layer, Conv | ConvTranspose | Linear) or layer.bias is not None:
+        return None
+    return replace(layer, bias=after.shift) if isinstance(after, Affine) and (after.scale == 1).all() else None
 
 
 def join_rolls(graph: Graph) -> Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -93,7 +94,7 @@ class Walk:
             raise self.unsupported(call, "it reads attention scores; only scaling, a constant bias, softmax and v may follow")
         if not isinstance(argument, Laid):
             raise self.unsupported(call, "it reads a constant where a value of the network is expected")
-        if argument.name in self.integers and not integers:
+        if (argument.integer or argument.name in self.integers) and not integers:
             raise self.unsupported(call, "it computes with integers; they may only pick rows of a table")
         return argument
 
@@ -133,7 +134,7 @@ class Walk:
         if not isinstance(argument, np.ndarray):
             raise self.unsupported(call, "its weight is computed from the input" if argument is not None else "a weight is missing")
         if argument.dtype != self.dtype:
-            raise self.unsupported(call, f"its weight is {argument.dtype}, the network's input {self.dtype}; store both as float32")
+            raise self.unsupported(call, f"its weight is {argument.dtype}, the network is {self.dtype}; store both as float32")
         return np.ascontiguousarray(argument)
 
     def optional(self, call: Call, argument: Any) -> Array | None:
@@ -201,10 +202,9 @@ class Walk:
         for call in calls:
             known = all(isinstance(self.made.get(name), np.ndarray) for name in call.inputs if name)
             if known and call.kind not in RANDOM and not call.branches and not call.domain:
-                try:
+                # Whoever needs what cannot be worked out is told so; nobody may.
+                with contextlib.suppress(Exception):
                     self._keep(call, self._evaluate(call))
-                except Exception:  # noqa: BLE001 - whoever needs it is told so, and nobody may need it
-                    continue
 
     def _wanted(self, calls: Sequence[Call], outputs: Iterable[str]) -> set[Call]:
         """The calls that an output depends on; inside of what was recognised only what it reads."""
@@ -320,9 +320,10 @@ class Walk:
         where = f"{self.file.path}: output {name!r}"
         if isinstance(made, Scores):
             raise Unsupported(f"{where} is attention weights; give out what they are applied to")
-        if isinstance(made, np.ndarray) and made.ndim > 1 and made.dtype == self.dtype and len(made) == (_size(self.batch) or 1):
-            if (made == made[:1]).all():
-                return self.emit(Constant(np.ascontiguousarray(made[0])), [next(iter(self.inputs))], call)
+        if isinstance(made, np.ndarray) and made.ndim > 1 and made.dtype == self.dtype:
+            if len(made) != _size(self.batch) or not (made == made[:1]).all():
+                raise Unsupported(f"{where} is a constant that does not have the batch as its first axis; leave it out")
+            return self.emit(Constant(np.ascontiguousarray(made[0])), [next(iter(self.inputs))], call)
         if not isinstance(made, Laid):
             raise Unsupported(f"{where} is not computed from the input; give out only computed tensors")
         laid = settled(self, call, made)
