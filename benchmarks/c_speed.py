@@ -3,7 +3,8 @@
     python benchmarks/c_speed.py [--size 32] [--seconds 20] [--densities 50,25,10,5,1,0.1] [--markdown FILE]
 
 Uniform random masks, every shape kept (nothing is removed), batch 1, one thread. Both run in this process, a few calls of one and
-a few of the other in turns, so that each finds the caches as the other left them; the numbers are medians over all calls.
+a few of the other in turns, so that each finds the caches as the other left them; the numbers are medians over all calls, in
+processor time of the one thread, which other work on the machine disturbs least.
 """
 
 from __future__ import annotations
@@ -69,16 +70,16 @@ def resnet18(size: int, density: float, seed: int = 0) -> Graph:
 
 
 def medians(candidates: dict[str, object], seconds: float, each: int = 3) -> dict[str, tuple[float, float, float]]:
-    """name: (median, 10th percentile, median of the first call of each turn), in milliseconds of wall time."""
+    """name: (median, 10th percentile, median of the first call of each turn), in milliseconds of the thread's own time."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     first: dict[str, list[float]] = {name: [] for name in candidates}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, times.values())) < 5 * each:
         for name, runner in candidates.items():
             for i in range(each):
-                begin = time.perf_counter_ns()
+                begin = time.thread_time_ns()
                 runner.invoke()  # type: ignore[attr-defined]
-                took = (time.perf_counter_ns() - begin) / 1e6
+                took = (time.thread_time_ns() - begin) / 1e6
                 times[name].append(took)
                 if i == 0:
                     first[name].append(took)
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     lines = [
-        f"ResNet-18 at {options.size} px, one thread, batch 1, milliseconds (median; in brackets the 10th percentile):",
+        f"ResNet-18 at {options.size} px, one thread, batch 1, milliseconds of processor time (median; in brackets the 10th percentile):",
         "",
         "| density | onnxruntime, dense | C | times faster | arena KB (fullest step) |",
         "|---|---|---|---|---|",

@@ -3,11 +3,12 @@
     python benchmarks/zoo_formats.py             what is missing, the smallest first
     python benchmarks/zoo_formats.py resnet18    these, again
 
-A net is made as if trained: weights that all start at one value (norms, layer scales, tokens, some heads) are drawn at random, and
-so are the statistics of batch norms. Then half of the output channels of every convolution are set to zero (and of every linear
-layer but the last where there are more of these than convolutions), half of the dead ones with their bias. The float64 net in
-PyTorch is the truth. `rounding` is how far the same net in float32 is from it; an artifact passes within 1e-4, or within 20 times that,
-with the same arg-max. One process a net, one thread; results are kept in zoo_formats.json, from which the table is written.
+A net is made as if trained: weights that all start at one value (norms, layer scales, tokens, some heads) are drawn at
+random, and so are the statistics of batch norms. Then half of the output channels of every convolution are set to zero (and
+of every linear layer but the last where there are more of these than convolutions), half of the dead ones with their bias.
+The truth is the dense net in PyTorch, in float64. `rounding` is how far the dense net in float32 is from it; an artifact
+passes within 1e-4, or within 20 times that, with the same arg-max on both images. One process a net, one thread; results are
+kept in zoo_formats.json, from which the table is written.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 STORE, TABLE = HERE / "zoo_formats.json", HERE / "zoo_formats.md"
 LIMIT_S = 1800
 SIZES = {"inception_v3": 299}
-SETTINGS = {"googlenet": {"init_weights": False, "aux_logits": False}, "inception_v3": {"init_weights": False, "aux_logits": False}}
+SETTINGS = {name: {"init_weights": False, "aux_logits": False} for name in ("googlenet", "inception_v3")}
 
 
 def as_if_trained_and_pruned(module: Any) -> Any:
@@ -116,12 +117,13 @@ def table(rows: dict[str, Any]) -> str:
     lines = [
         "# The torchvision classifiers as files",
         "",
-        "Written by `python benchmarks/zoo_formats.py`, which says how. Largest error over largest magnitude, against the dense net in",
-        "float64; `rounding` is that of the dense net in float32. `transposes` are the TRANSPOSE ops of the .tflite file.",
+        "Written by `python benchmarks/zoo_formats.py`, which says how. Largest error over largest magnitude, against the dense net",
+        "in float64; `rounding` is that of the dense net in float32. `transposes` are the TRANSPOSE ops of the .tflite file.",
+        "Seconds: capture, shrink and writing both files, one thread of a machine that did other work as well.",
         "",
         f"{len(done)} of {len(rows)} nets run; {passed} of them pass in both formats.",
         "",
-        "| net | parameters | left | rounding | ONNX MB | ONNX error | TFLite MB | TFLite error | transposes | arg-max | seconds |",
+        "| net | parameters | left | rounding | ONNX MB | error | TFLite MB | error | transposes | arg-max | seconds |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|",
     ]
     for name, row in rows.items():
@@ -133,8 +135,8 @@ def table(rows: dict[str, Any]) -> str:
         marks = ["" if each["passes"] else " **fails**" for each in (a, b)]
         seconds = row["shrink_s"] + a["write_s"] + b["write_s"]
         lines.append(
-            f"| {name} | {row['dense']:,} | {row['left']:,} | {row['rounding']:.1e} | {a['bytes'] / 1e6:.1f} | {a['error']:.1e}{marks[0]} "
-            f"| {b['bytes'] / 1e6:.1f} | {b['error']:.1e}{marks[1]} | {b['moves']} | {same} | {seconds:.1f} |"
+            f"| {name} | {row['dense']:,} | {row['left']:,} | {row['rounding']:.1e} | {a['bytes'] / 1e6:.1f} "
+            f"| {a['error']:.1e}{marks[0]} | {b['bytes'] / 1e6:.1f} | {b['error']:.1e}{marks[1]} | {b['moves']} | {same} | {seconds:.1f} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from . import formats
 from . import report as reports
 from .checkpoint import save_checkpoint
 from .delivery import Delivered, deliver, staging, targets_of
@@ -98,7 +99,7 @@ def compress_source(
         seconds = time.monotonic() - started
         report = _report(opened, pruned, ratio, dense, small, delivered, command, seconds, told.warnings, pruning)
         report.save(folder / "report.json")
-        _move(folder, out, [d.path.name for d in delivered] + ["pruned.pt", "report.json"])
+        _move(folder, out, [*_files(delivered), "pruned.pt", "report.json"])
         shutil.rmtree(out / WORK, ignore_errors=True)
     return report
 
@@ -152,7 +153,7 @@ def export_source(
         seconds = time.monotonic() - started
         report = _report(opened, unpruned, None, dense, small, delivered, command, seconds, told.warnings, {})
         report.save(folder / "report.json")
-        _move(folder, out, [d.path.name for d in delivered] + ["report.json"])
+        _move(folder, out, [*_files(delivered), "report.json"])
     return report
 
 
@@ -169,6 +170,11 @@ def _save_pruned(path: Path, opened: Opened, pruned: Pruned, ratio: float) -> No
         masks=pruned.masks,
         meta={"ratio": ratio, "kept": pruned.kept, "accuracy": pruned.accuracy_after, "made_from": opened.name},
     )
+
+
+def _files(delivered: Sequence[Delivered]) -> list[str]:
+    """The names of all artifacts, with the files that belong to them."""
+    return [path.name for d in delivered for path in (d.path, *formats.companions(d.path))]
 
 
 def _move(folder: Path, out: Path, names: Sequence[str]) -> None:

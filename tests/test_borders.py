@@ -45,6 +45,23 @@ def test_constant_channels_become_functions_of_the_border(kind: str, kernel: int
         assert_close(graph.at((3, *size)).run(x), small.at((3, *size)).run(x), 1e-11)
 
 
+def test_a_grouped_convolution_reads_one_constant_a_group() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((12, 3, 1, 1))
+    first[[0, 2, 3, 5, 6, 7, 8]] = 0
+    nodes = (
+        Node("a", Conv(first, rng.standard_normal(12)), ("input",)),
+        Node("output", Conv(rng.standard_normal((8, 6, 3, 3)), None, (1, 1), ((1, 1),) * 2, (1, 1), 2), ("a",)),
+    )
+    graph = Graph({"input": Value((3, 8, 9))}, ("output",), nodes)
+    small = check(shrink(graph))
+    # Two live channels and a constant in the first group, three and one in the second, as many in each.
+    assert small.values["a"].channels == 8
+    for size in SIZES:
+        x = np.random.default_rng(1).standard_normal((2, 3, *size))
+        assert_close(graph.at((3, *size)).run(x), small.at((3, *size)).run(x), 1e-12)
+
+
 def test_padding_on_one_side_has_fewer_functions() -> None:
     graph = block("relu", padding=((0, 1), (1, 0)))
     small = check(shrink(graph))

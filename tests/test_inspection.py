@@ -221,6 +221,18 @@ def test_a_square_product_whose_orientation_is_not_known_is_not_judged() -> None
     assert dead_in_artifact(artifact) == {}
 
 
+@pytest.mark.parametrize(("attributes", "dead"), [({"transB": 1}, 2), ({}, 1), ({"transB": 1, "transA": 1}, None)])
+def test_a_square_product_is_judged_by_its_attribute(attributes: dict[str, int], dead: int | None) -> None:
+    # Rows or columns are the outputs; the third of them, which nobody reads, holds two nonzeros or one.
+    first = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1]], np.float32)
+    second = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
+    artifact = an_artifact(
+        Operation("Gemm", ("x", "first"), ("a",), attributes), Operation("Gemm", ("a", "second"), ("y",), {"transB": 1}),
+        first=first, second=second,
+    )  # fmt: skip
+    assert dead_in_artifact(artifact).get("first") == dead
+
+
 def test_an_op_with_another_weight_layout_is_not_judged_in_a_graph() -> None:
     @dataclasses.dataclass(frozen=True, eq=False)
     class Turned(Op):

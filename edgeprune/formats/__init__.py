@@ -2,6 +2,7 @@
 
 onnx/          .onnx, for onnxruntime
 tflite/        .tflite, for LiteRT and tflite-runtime
+c/             .c and .h, for any C compiler
 artifact.py    what every format speaks: Metadata, LayerEncoding, Artifact, Runner
 lowering.py    the table from ops to functions that every format fills
 patterns.py    what formats need to know about a node that depends on no layout
@@ -22,11 +23,13 @@ from .artifact import Artifact, LayerEncoding, Metadata, Operation, Runner, Tens
 FORMATS = {
     ".onnx": "onnx",
     ".tflite": "tflite",
+    ".c": "c",
     ".pt2": ".rebuilding.program",  # torch side, so it lives there
 }
 
 __all__ = [
-    "FORMATS", "Artifact", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "load", "module_of", "read", "write",
+    "FORMATS", "Artifact", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "load", "module_of",
+    "read", "write",
 ]  # fmt: skip
 
 
@@ -44,9 +47,18 @@ def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, o
     `optimize` is "size", "speed" or "memory" (see `edgeprune.sparse.choose`). The same graph gives the same bytes.
     Raises NotExportable when the format cannot say an op, MissingExtra when the format's package is not installed.
     """
-    data, encodings = module_of(path).encode(graph, metadata or Metadata(), optimize)
+    module = module_of(path)
+    if hasattr(module, "companions"):  # a format of several files writes them itself
+        return list(module.write(graph, path, metadata=metadata, optimize=optimize).encodings)
+    data, encodings = module.encode(graph, metadata or Metadata(), optimize)
     write_atomic(path, data)
     return list(encodings)
+
+
+def companions(path: str | Path) -> tuple[Path, ...]:
+    """The files that belong to the artifact at `path` and are written beside it: the header of a C model, none elsewhere."""
+    module = module_of(path)
+    return tuple(module.companions(Path(path))) if hasattr(module, "companions") else ()
 
 
 def load(path: str | Path, *, threads: int = 1, runtime: str | None = None) -> Runner:

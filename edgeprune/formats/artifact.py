@@ -85,11 +85,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """One op of an artifact, in running order. Inputs and outputs are names; "" is an input left out."""
+    """One op of an artifact, in running order. Inputs and outputs are names; "" is an input left out.
+
+    `attributes`: its settings by the format's own names, those at their default left out; None where they are not known.
+    """
 
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

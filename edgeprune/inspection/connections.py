@@ -127,12 +127,13 @@ def _layer(op: Operation, tensors: dict[str, Tensor]) -> _Layer | None:
     if tensor.array is None:
         return None
     bias = tensors.get(op.inputs[2]) if len(op.inputs) > 2 else None
-    weight = _oriented(op.kind, tensor.array, None if bias is None else bias.total)
+    weight = _oriented(op, tensor.array, None if bias is None else bias.total)
     return None if weight is None else _Layer(tensor.name, (weight != 0).reshape(*weight.shape[:2], -1))
 
 
-def _oriented(kind: str, weight: Array, outputs: int | None) -> Array | None:
+def _oriented(op: Operation, weight: Array, outputs: int | None) -> Array | None:
     """[out, in of the group, ...]."""
+    kind = op.kind
     if kind == "FULLY_CONNECTED" and weight.ndim == 2:
         return weight
     if kind == "CONV_2D" and weight.ndim == 4:
@@ -141,7 +142,9 @@ def _oriented(kind: str, weight: Array, outputs: int | None) -> Array | None:
         return weight
     if kind == "MatMul" and weight.ndim == 2:
         return weight.T
-    # Which side is out is an attribute; the length of the bias tells unless the weight is square.
+    if kind == "Gemm" and weight.ndim == 2 and op.attributes is not None:
+        return None if op.attributes.get("transA") else weight if op.attributes.get("transB") else weight.T
+    # Where the attributes are not known, the length of the bias tells which side is out unless the weight is square.
     if kind == "Gemm" and weight.ndim == 2 and outputs in weight.shape and weight.shape[0] != weight.shape[1]:
         return weight if outputs == weight.shape[0] else weight.T
     return None

@@ -165,8 +165,7 @@ class Conv(Op):
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
         (c,), (carrier,) = constants, carriers
         if self.groups > 1:
-            # An output reads one group only: what it could absorb makes it constant or is its group's alone.
-            return self._absorb_interior(c)
+            return self._merge_in_groups(c)._absorb_interior(c)
         _, border = self._reads()
         held = ~np.isnan(c) & (c != 0) & border.any(0)
         merged = self
@@ -180,6 +179,23 @@ class Conv(Op):
             weight[:, carrier] = stand_in
             merged = replace(self, weight=weight.astype(self.weight.dtype))
         return merged._absorb_interior(c)
+
+    def _merge_in_groups(self, c: Array) -> Conv:
+        """Within each group, all constants that meet padding made one: an output reads one group only."""
+        outs, per_group = self.weight.shape[:2]
+        held = (~np.isnan(c) & (c != 0) & self._reads()[1].any(0)).reshape(self.groups, per_group)
+        crowded = np.flatnonzero(held.sum(1) > 1)
+        if not crowded.size:
+            return self
+        weight = self.weight.astype(np.float64).reshape(self.groups, outs // self.groups, per_group, *self.kernel)
+        by_group = np.nan_to_num(c).reshape(self.groups, per_group)
+        for g in crowded:
+            shares = np.where(held[g], by_group[g], 0.0)
+            carrier = int(np.abs(shares).argmax())
+            stand_in = np.tensordot(weight[g], shares / shares[carrier], axes=([1], [0]))
+            weight[g][:, held[g]] = 0
+            weight[g][:, carrier] = stand_in
+        return replace(self, weight=weight.reshape(self.weight.shape).astype(self.weight.dtype))
 
     def _absorb_interior(self, c: Array) -> Conv:
         """Folds into the bias the constants that are read through no tap that meets padding, and drops zeros."""

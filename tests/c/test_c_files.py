@@ -15,7 +15,7 @@ from programs import COMPILERS, WARNINGS, run_in_c
 from random_graphs import build, inputs_for
 
 from edgeprune.errors import EdgepruneError, NotExportable
-from edgeprune.formats import Metadata, c
+from edgeprune.formats import Metadata, c, companions, load, read, write
 from edgeprune.formats.c.compiler import compile_c
 from edgeprune.formats.c.plan import Buffer, lower_bound, place
 from edgeprune.graph import Graph, Node, Value
@@ -91,6 +91,21 @@ def test_the_header_is_read_by_cpp_too(tmp_path: Path) -> None:
     subprocess.run([COMPILERS[0], "-std=c99", "-c", "net.c"], cwd=tmp_path, check=True)
     subprocess.run(["g++", "-Wall", "-Werror", "use.cpp", "net.o", "-o", "use"], cwd=tmp_path, check=True)
     subprocess.run([str(tmp_path / "use")], check=True)
+
+
+def test_the_suffix_alone_chooses_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    graph, path = small_net(), tmp_path / "model.c"
+    encodings = write(graph, path, optimize="memory")
+    assert [e.layer for e in encodings] == ["relu", "add", "strided", "scores"]
+    assert all(e.encoding == "csr" and e.bytes < 4 * e.total for e in encodings)
+    assert [p.name for p in companions(path)] == ["model.h", "CMakeLists.txt"]
+    assert all(p.is_file() for p in companions(path))
+    x = inputs_for(graph)
+    assert_close(graph.run(*x), load(path).run(*x)[0], 1e-5)
+    assert read(path).counts["Conv"] == 3
+    with pytest.raises(EdgepruneError, match="goal"):
+        write(graph, path, optimize="beauty")
 
 
 def test_names_that_mean_something_to_c_do_no_harm(tmp_path: Path) -> None:

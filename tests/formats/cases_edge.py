@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from drawing import Draw, chain
 
 from edgeprune.graph import Graph, Node, Value
-from edgeprune.ops import GRU, LSTM, Activation, AdaptiveMaxPool, Add, ConvTranspose, Embedding, PadWith, PReLU, Upsample
+from edgeprune.ops import GRU, LSTM, Activation, AdaptiveMaxPool, Add, Affine, ConvTranspose, Embedding, PadWith, PReLU, Upsample
 
 
 def _transposed() -> dict[str, Graph]:
@@ -98,19 +99,22 @@ def _recurrent() -> dict[str, Graph]:
 
 
 def _looked_up() -> dict[str, Graph]:
-    """Inputs between 0 and 1, which name row 0, and after them made larger, so that all rows are named."""
-    cases: dict[str, Graph] = {}
     draw = Draw("embedding")
+    # Whole numbers from 0 to 8, whatever the input.
+    rows = (Affine(np.full(5, 4, np.float32), draw.normal(5)), Activation("abs"), Activation("clip", 0, 8), Activation("floor"))
+    return {"embedding of what is computed": chain((5,), *rows, Embedding(draw.normal(9, 6)))}
+
+
+def of_integers() -> dict[str, Graph]:
+    """Cases whose inputs are rows of a table of nine."""
+    cases: dict[str, Graph] = {}
+    draw = Draw("embedding of integers")
     table = Embedding(draw.normal(9, 6))
     cases["embedding"] = Graph({"x": Value((5,))}, ("y",), (Node("y", table, ("x",)),))
     cases["embedding of a grid"] = Graph({"x": Value((3, 4))}, ("y",), (Node("y", table, ("x",)),))
-    layers = (
-        Node("e", table, ("x",)), Node("l", draw.linear(4, 6), ("e",)),
-        Node("e2", Embedding(draw.weight(9, 4, density=0.2)), ("x",)), Node("y", Add(), ("l", "e2")),
-    )  # fmt: skip
-    cases["two embeddings"] = Graph({"x": Value((5,))}, ("y",), layers)
-    made = (Node("c", Activation("abs"), ("x",)), Node("y", table, ("c",)))
-    cases["embedding of what is computed"] = Graph({"x": Value((5,))}, ("y",), made)
+    sparse = Embedding(draw.weight(9, 4, density=0.2))
+    layers = (Node("e", table, ("x",)), Node("l", draw.linear(4, 6), ("e",)), Node("e2", sparse, ("x",)))
+    cases["two embeddings"] = Graph({"x": Value((5,))}, ("y",), (*layers, Node("y", Add(), ("l", "e2"))))
     both = (Node("e", table, ("x",)), Node("y", Activation("relu"), ("x",)))
     cases["an input that is looked up and computed with"] = Graph({"x": Value((5,))}, ("e", "y"), both)
     return cases

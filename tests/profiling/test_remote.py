@@ -145,7 +145,9 @@ def test_a_connection_lost_in_mid_run_is_told_and_nothing_is_left(
     cutting = threading.Thread(target=cut)
     cutting.start()
     start = time.monotonic()
-    with pytest.raises(EdgepruneError, match=r"the connection to 127\.0\.0\.1 over ssh was lost while running timer") as caught:
+    # On a busy machine the cut may come while the last files are still on their way.
+    lost = r"the connection to 127\.0\.0\.1 over ssh was lost while (running timer|copying inputs)"
+    with pytest.raises(EdgepruneError, match=lost) as caught:
         profile_on("x86-64", model, host="127.0.0.1", workdir=str(device), min_seconds=30)
     cutting.join()
     assert time.monotonic() - start < 25
@@ -163,8 +165,8 @@ def test_a_run_that_hangs_is_ended_within_the_limit_and_nothing_is_left(make_onn
     stuck.chmod(0o755)
     start = time.monotonic()
     with pytest.raises(EdgepruneError, match=r"profiling .* took longer than .* s; allow more time"):
-        profile_on("x86-64", make_onnx(8, 4), host=ssh_host, workdir=str(device), python=str(stuck), timeout=6)  # type: ignore[operator]
-    assert time.monotonic() - start < 12
+        profile_on("x86-64", make_onnx(8, 4), host=ssh_host, workdir=str(device), python=str(stuck), timeout=20)  # type: ignore[operator]
+    assert time.monotonic() - start < 40
     assert list(device.iterdir()) == []
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 

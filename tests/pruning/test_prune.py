@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 import re
 from typing import Any
 
@@ -66,13 +67,17 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Recipe, dict[str, T
 
 
 @pytest.mark.parametrize(("start", "end", "rounds"), [(1000, 10, 2), (266_200, 259, 15), (464, 463, 5), (7, 7, 1), (20, 3, 40)])
-def test_budgets_fall_by_one_factor_to_exactly_the_end(start: int, end: int, rounds: int) -> None:
+def test_budgets_never_rise_and_end_exactly(start: int, end: int, rounds: int) -> None:
     steps = budgets(start, end, rounds)
     assert (len(steps), steps[-1]) == (rounds, end)
-    assert all(a >= b for a, b in zip([start, *steps], steps, strict=False))
-    factor = (end / start) ** (1 / rounds)
-    for a, b in zip([start, *steps], steps[:-1], strict=False):
-        assert b == pytest.approx(a * factor, abs=2)
+    assert all(a >= b for a, b in itertools.pairwise([start, *steps]))
+
+
+def test_cuts_grow_gentler_to_a_third_of_the_first() -> None:
+    steps = [10**9, *budgets(10**9, 10**3, 9)]
+    depths = [math.log(a / b) for a, b in itertools.pairwise(steps)]
+    assert all(a > b for a, b in itertools.pairwise(depths))
+    assert depths[0] == pytest.approx(3 * depths[-1], rel=0.02)
 
 
 @pytest.mark.parametrize("ratio", [1.5, 2, 7.3, 20])

@@ -26,6 +26,7 @@ from pathlib import Path
 from ...errors import EdgepruneError
 from ...files import write_atomic
 from ...graph import Graph
+from ...sparse import GOALS
 from ..artifact import LayerEncoding, Metadata, check_float
 from . import convolutions, elementwise, linears, moves, sequences
 from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
@@ -36,7 +37,7 @@ from .runner import CRunner
 from .source import Arena, arena_of, build_text, header_text, source_text
 from .writer import Place, Writer
 
-__all__ = ["TARGETS", "Written", "build", "load", "read", "sources", "write"]
+__all__ = ["TARGETS", "Written", "build", "companions", "load", "read", "sources", "write"]
 
 # Importing them fills the table.
 assert all((convolutions, elementwise, linears, moves, sequences))
@@ -51,12 +52,12 @@ class Written:
     arena: Arena
 
 
-def sources(graph: Graph, name: str = "model", metadata: Metadata | None = None) -> Written:
+def sources(graph: Graph, name: str = "model", metadata: Metadata | None = None, optimize: str = "size") -> Written:
     """The text of NAME.c, NAME.h and CMakeLists.txt. The same graph gives the same text.
 
     `name` is the prefix of everything the files declare. Raises NotExportable when C cannot say an op.
     """
-    w = lowered(graph, identifier(name))
+    w = lowered(graph, identifier(name), optimize)
     arena, metadata = arena_of(w), metadata or Metadata()
     files = {
         f"{name}.c": source_text(w, arena, f"{name}.h", metadata),
@@ -66,9 +67,11 @@ def sources(graph: Graph, name: str = "model", metadata: Metadata | None = None)
     return Written(files, tuple(w.encodings), arena)
 
 
-def lowered(graph: Graph, prefix: str) -> Writer:
+def lowered(graph: Graph, prefix: str, optimize: str = "size") -> Writer:
     """The graph as constants, buffers and steps."""
-    w = Writer(check_float(graph), prefix)
+    if optimize not in GOALS:
+        raise EdgepruneError(f"optimize={optimize!r} is not a goal; choose one of: {', '.join(GOALS)}")
+    w = Writer(check_float(graph), prefix, optimize)
     for number, task in enumerate(w.tasks):
         w.task = number
         try:
@@ -89,13 +92,22 @@ def identifier(name: str) -> str:
     return f"m{cleaned}" if not cleaned or cleaned[0].isdigit() or cleaned[0] == "_" else cleaned
 
 
-def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None) -> Written:
-    """Writes `path` (a .c file), its header and CMakeLists.txt beside it; returns how each weight is stored and the arena."""
+def companions(path: Path) -> tuple[Path, ...]:
+    """The files beside a model's source that belong to it."""
+    return path.with_suffix(".h"), path.with_name("CMakeLists.txt")
+
+
+def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size") -> Written:
+    """Writes `path` (a .c file), its header and CMakeLists.txt beside it; returns how each weight is stored and the arena.
+
+    `optimize` is "size", "speed" or "memory" (sparse weights then stay sparse where dense ones would be faster).
+    """
     path = Path(path)
     if path.suffix != ".c":
         raise EdgepruneError(f"{path}: a C model is written to a file that ends in .c")
-    written = sources(graph, path.stem, metadata)
-    for name, text in written.files.items():
+    written = sources(graph, path.stem, metadata, optimize)
+    # The source comes last: while it is missing, so is the model.
+    for name, text in reversed(list(written.files.items())):
         write_atomic(path.with_name(name), text.encode())
     return written
 

@@ -25,7 +25,10 @@ def _(w: Writer, n: Task) -> None:
     op = n.op
     assert isinstance(op, Linear)
     outs, columns = np.nonzero(op.weight)
-    if len(outs) > DENSE_FROM * op.weight.size:
+    density = len(outs) / op.weight.size
+    index_bytes = 1 if op.weight.shape[1] <= 256 else 2
+    smaller = density * (4 + index_bytes) < 4
+    if not smaller if w.optimize == "memory" else density > DENSE_FROM:
         _dense(w, n, op)
         return
     write_linear(w, n, outs, columns, op.weight[outs, columns], op.bias)

@@ -51,8 +51,8 @@ class Constant:
 class Writer:
     """Turns a graph into constants, buffers and steps. One use."""
 
-    def __init__(self, graph: Graph, prefix: str) -> None:
-        self.graph, self.prefix = graph, prefix
+    def __init__(self, graph: Graph, prefix: str, optimize: str) -> None:
+        self.graph, self.prefix, self.optimize = graph, prefix, optimize
         self.tasks = tasks_of(graph)
         self.layouts: Layouts = layouts_of(graph, self.tasks)
         self.constants: list[Constant] = []

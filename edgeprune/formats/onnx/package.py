@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 onnx: Any
+AttributeProto: Any
 TensorProto: Any
 helper: Any
 numpy_helper: Any
 
 try:
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import AttributeProto, TensorProto, helper, numpy_helper
 except ImportError:
-    onnx = TensorProto = helper = numpy_helper = None
+    onnx = AttributeProto = TensorProto = helper = numpy_helper = None
 
-__all__ = ["TensorProto", "helper", "numpy_helper", "onnx"]
+__all__ = ["AttributeProto", "TensorProto", "helper", "numpy_helper", "onnx"]

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import EdgepruneError, MissingExtra
 from ...sparse.csr import LARGEST
 from ..artifact import Artifact, Metadata, Operation, Tensor
-from .package import numpy_helper, onnx
+from .package import AttributeProto, helper, numpy_helper, onnx
 
 
 def read(path: Path) -> Artifact:
@@ -33,10 +33,16 @@ def _artifact(model: Any, path: Path, size: int) -> Artifact:
     constants = {each.name for each in tensors}
     inputs = {v.name: _shape(v) for v in graph.input if v.name not in constants}
     outputs = {v.name: _shape(v) for v in graph.output}
-    operations = tuple(Operation(n.op_type, tuple(n.input), tuple(n.output)) for n in graph.node)
+    operations = tuple(Operation(n.op_type, tuple(n.input), tuple(n.output), _settings(n)) for n in graph.node)
     said = {each.key: each.value for each in model.metadata_props}
     metadata, _ = Metadata.from_json(said.get("edgeprune", ""))
     return Artifact("onnx", size, inputs, outputs, tuple(tensors), operations, metadata)
+
+
+def _settings(node: Any) -> dict[str, Any]:
+    """Numbers, texts and lists of them; subgraphs and tensors are no settings."""
+    plain = (AttributeProto.FLOAT, AttributeProto.INT, AttributeProto.STRING, AttributeProto.FLOATS, AttributeProto.INTS)
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute if each.type in plain}
 
 
 def _dense(stored: Any, path: Path) -> Tensor:

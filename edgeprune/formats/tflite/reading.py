@@ -70,11 +70,19 @@ def _artifact(path: Path, model: dict[str, Any], data: bytes) -> Artifact:
     def shapes(numbers: Array | None) -> dict[str, tuple[int, ...]]:
         return {_name(tensors, int(i)): _shape(tensors[int(i)]) for i in _numbers(numbers)}
 
-    operations = tuple(Operation(kinds[o["opcode_index"]], names(o["inputs"]), names(o["outputs"])) for o in operators)
+    operations = tuple(
+        Operation(kinds[o["opcode_index"]], names(o["inputs"]), names(o["outputs"]), _settings(o)) for o in operators
+    )
     metadata, _, _ = described(model, data)
     return Artifact(
         "tflite", len(data), shapes(graph["inputs"]), shapes(graph["outputs"]), tuple(constants), operations, metadata
     )
+
+
+def _settings(operator: dict[str, Any]) -> dict[str, Any] | None:
+    """The options, or None where the operator has some that are not known here."""
+    options = operator["builtin_options"]
+    return None if options is None else {name: value for name, value in options[1].items() if value}
 
 
 def _constant(tensor: dict[str, Any], raw: Array, expanded: bool) -> Tensor:
