@@ -140,8 +140,8 @@ def _from_onnx(path: Path, model: str | None, shape: tuple[int, ...] | None) -> 
     said = artifact.metadata.preprocessing
     try:
         preprocessing = None if said is None else Preprocessing.from_dict(said)
-    except (KeyError, TypeError, ValueError) as error:
-        raise EdgepruneError(f"{path}: its preprocessing is not what edgeprune writes ({error}); write the file again") from None
+    except EdgepruneError as error:
+        raise EdgepruneError(f"{path}: {error}; write the file again") from None
     shapes = [value.shape for value in graph.inputs.values()]
     draw = torch.Generator().manual_seed(0)
     examples = tuple(torch.randn(1, *each, generator=draw) for each in shapes)
@@ -156,12 +156,9 @@ class _Network(nn.Module):
         super().__init__()
         for name, child in traced.named_children():
             self.add_module(name, child)
-        # In a list, so that its layers are registered once.
-        self._traced = [traced]
+        # Its own, whose arguments torch.export reads the names and the number of.
+        self.forward = traced.forward
         self.eval()
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        return self._traced[0](*inputs)
 
 
 def _check_import(path: Path, graph: Graph, batch: int) -> None:

@@ -2,6 +2,7 @@
 
 reading.py      the file: constants, inputs, calls, everything that is wrong with it
 walk.py         the walk over its nodes: constants folded, names, refusals
+naming.py       the user's layers, as far as the file's names tell
 recognising.py  layers spelled out as sums and products, found before the walk
 layout.py       where a value's elements lie in a tensor of the file: reshapes and permutations without nodes
 taking.py       from a layout to a value: the rearrangement that a reader needs

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Op
+from ..graph import Array, Op, Shape
 from ..ops import Activation, Add, Affine, Binary, Constant, Mul, Normalize, Select
 from . import scores as attention
-from .layout import Dims, Frame, Laid, per_axis, with_scale, without_stretch
+from .layout import STRETCHED, Atom, Dims, Frame, Laid, per_axis, with_scale, without_stretch
 from .scores import Scores
 from .taking import FIRST, natural_channel, settled
 from .views import shape_of
@@ -84,7 +85,7 @@ PLAIN_OPS: dict[str, Op] = {"add": Add(), "mul": Mul()}
 
 def with_constant(walk: Walk, call: Call, x: Laid, constant: Array, kind: str) -> Laid:
     """`x + constant`, `x * constant` or the like by its name in BINARY, the constant broadcast."""
-    shape = np.broadcast_shapes(shape_of(x), constant.shape)
+    shape = tuple(np.broadcast_shapes(shape_of(x), constant.shape))
     single = number(constant)
     if single is not None and kind == "mul" and natural_channel(walk, x) is None and len(shape) == len(x.dims):
         return with_scale(x, single)
@@ -96,7 +97,7 @@ def with_constant(walk: Walk, call: Call, x: Laid, constant: Array, kind: str) -
         over = per_axis(array, x.dims, range(len(value.shape)), value.shape)
     if over is None:
         # The constant stretches the value, or says more than its layout can: everything by the tensor's own dims.
-        x = Laid(x.name, ((),) * (len(shape) - len(x.dims)) + x.dims, x.maker)
+        x = _of_rank(x, len(shape))
         array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
         single_dims = (i for i, d in enumerate(x.dims) if not d and array.shape[i] == 1)
         name, frame = walk.take(call, x, None, FIRST if walk.batch else next(single_dims, None))
@@ -109,7 +110,7 @@ def with_constant(walk: Walk, call: Call, x: Laid, constant: Array, kind: str) -
     if flat and over.shape[value.axis] in (1, value.channels):
         line = np.ascontiguousarray(np.broadcast_to(over.reshape(-1), (value.channels,)))
         op = Affine(np.ones_like(line), line, value.axis) if kind == "add" else Affine(line, np.zeros_like(line), value.axis)
-        return Laid(walk.emit(op, [x.name], call), x.dims, call)
+        return _stretched(Laid(walk.emit(op, [x.name], call), x.dims, call), shape)
     channels = max(value.channels, over.shape[value.axis])
     name = x.name
     if value.channels != channels:
@@ -120,13 +121,19 @@ def with_constant(walk: Walk, call: Call, x: Laid, constant: Array, kind: str) -
     result = walk.emit(PLAIN_OPS.get(kind) or Binary(kind), [name, stored], call)
     made = walk.values[result]
     if made.shape == value.shape:
-        return Laid(result, x.dims, call)
+        return _stretched(Laid(result, x.dims, call), shape)
     if frame is None:
         frame = walk.take(call, x)[1]
-    laid = frame.lay(result, made, call)
+    laid = _stretched(frame.lay(result, made, call), shape)
     if laid.shape != shape:
         raise walk.unsupported(call, f"a constant of shape {constant.shape} does not fit a value of shape {x.shape}")
     return laid
+
+
+def _stretched(laid: Laid, shape: Shape) -> Laid:
+    """The tensor, its dims of size 1 repeated to the shape."""
+    pairs = zip(laid.dims, laid.shape, shape, strict=True)
+    return replace(laid, dims=tuple((Atom(STRETCHED, n, 0),) if size == 1 < n and not d else d for d, size, n in pairs))
 
 
 def _over_axes(array: Array, frame: Frame, axes: int) -> Array | None:

@@ -41,7 +41,8 @@ Dims = tuple[Dim, ...]
 class Laid:
     """A graph value as a tensor of the file.
 
-    `integer`: cut to a whole number, to look something up with. `scale`: a factor not applied yet. `unit`: (floor, atoms), a division by the length over these atoms not applied yet.
+    Not applied yet: `scale`, a factor; `unit`, (floor, atoms), a division by the length over these atoms; `integer`, a cut to a
+    whole number, to look something up with.
     `maker` is the file's node that last changed the layout: what the graph needs for it is named after that.
     """
 

@@ -87,8 +87,6 @@ def read(path: Path) -> File:
         raise EdgepruneError(f"{path} is not a whole ONNX model: {_line(error)}; write it or copy it again") from None
     opset = _opset(path, model, onnx.defs.onnx_opset_version())
     try:
-        if model.ByteSize() < 2**31:
-            onnx.checker.check_model(model)
         if model.functions:
             model = inliner.inline_local_functions(model)
         return _file(path, model, opset)
@@ -180,3 +178,14 @@ def _call(node: Any, opsets: dict[str, int], opset: int) -> Call:
     version = opset if own else opsets.get(node.domain, 0)
     domain = "" if own else node.domain
     return Call(node.op_type, node.name, domain, tuple(node.input), tuple(node.output), attributes, version, node)
+
+
+def type_of(file: File) -> np.dtype[Any]:
+    """The type that the network computes in."""
+    kinds = {dtype for dtype in file.types.values() if dtype.kind not in "iu"}
+    if not kinds:
+        kinds = {a.dtype for a in file.constants.values() if a.dtype.kind == "f"} or {np.dtype(np.float32)}
+    if len(kinds) > 1 or next(iter(kinds)) not in (np.float32, np.float64):
+        found = ", ".join(sorted(str(kind) for kind in kinds))
+        raise Unsupported(f"{file.path} computes with {found}; edgeprune reads float32 and float64: store it as float32")
+    return next(iter(kinds))

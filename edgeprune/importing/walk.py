@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,8 @@ from ..errors import EdgepruneError, Unsupported
 from ..graph import Array, Graph, Node, Op, Shape, Value
 from ..ops import Constant, Rearrange
 from .layout import BATCH_AXIS, Atom, Dim, Frame, Laid, canonical
-from .reading import Call, File
+from .naming import clean, source_of
+from .reading import Call, File, type_of
 from .recognising import Found, recognise
 from .scores import Scores
 from .taking import FIRST, natural_channel, settled, take
@@ -68,7 +68,7 @@ class Walk:
         self.batch: Dim = (Atom(BATCH_AXIS, batch),) if batch > 1 else ()
         self.inputs = {name: Value(shape) for name, shape in shapes.items()}
         self.integers = {name for name in self.inputs if file.types[name].kind in "iu"}
-        self.dtype = _dtype(file)
+        self.dtype = type_of(file)
         self.values: dict[str, Value] = dict(self.inputs)
         self.nodes: list[Node] = []
         self.made: dict[str, Any] = dict(file.constants)
@@ -132,7 +132,7 @@ class Walk:
     def weight(self, call: Call, argument: Any) -> Array:
         """A constant of the network's type, which must be there."""
         if not isinstance(argument, np.ndarray):
-            raise self.unsupported(call, "its weight is computed from the input" if argument is not None else "a weight is missing")
+            raise self.unsupported(call, "a weight is missing" if argument is None else "its weight is computed from the input")
         if argument.dtype != self.dtype:
             raise self.unsupported(call, f"its weight is {argument.dtype}, the network is {self.dtype}; store both as float32")
         return np.ascontiguousarray(argument)
@@ -153,18 +153,7 @@ class Walk:
 
     def source_of(self, call: Call) -> str:
         """The user's layer that a node of the file comes from, "layer1.0.conv2", as far as the file's names tell."""
-        for name in call.inputs:
-            match = re.fullmatch(r"(.*[^./])[./](weight|kernel|gamma)", name)
-            if match and name in self.file.constants:
-                return _clean(match[1])
-        scopes: list[str] = []
-        for part in call.name.strip("/").split("/")[:-1]:
-            # PyTorch repeats the way to a member of a list: "layer1/layer1.0".
-            if scopes and part.startswith(f"{scopes[-1]}."):
-                scopes[-1] = part
-            else:
-                scopes.append(part)
-        return _clean(".".join(scopes))
+        return source_of(call, self.file.constants)
 
     def where(self, call: Call) -> str:
         return self.source_of(call) or call.name or next((name for name in call.outputs if name), "a node without a name")
@@ -177,7 +166,7 @@ class Walk:
         elif call.name.strip("/").count("/"):
             name = ".".join(filter(None, (source, call.kind.lower())))
         else:
-            name = _clean(call.outputs[0].removesuffix("_output_0")) or call.kind.lower()
+            name = clean(call.outputs[0].removesuffix("_output_0")) or call.kind.lower()
         candidate, count = name, 1
         while candidate in self.values:
             count += 1
@@ -228,7 +217,10 @@ class Walk:
             raise self.unsupported(call, f"its inputs and settings do not fit each other ({said[:200]})") from error
 
     def _result(self, call: Call) -> Any:
+        missing = [name for name in call.inputs if name and name not in self.made]
         found = self.found.get(call.outputs[0])
+        if missing and found is None:
+            raise self.unsupported(call, f"it reads {missing[0]!r}, which nothing before it makes")
         if found is not None:
             return MEANINGS[found.meaning](self, call, *(self.made[name] for name in found.inputs), **found.settings)
         arguments = [self.made[name] if name else None for name in call.inputs]
@@ -336,20 +328,3 @@ class Walk:
 
 def _size(dim: Dim) -> int:
     return int(np.prod([a.size for a in dim], dtype=np.int64))
-
-
-def _dtype(file: File) -> np.dtype[Any]:
-    """The type that the network computes in."""
-    kinds = {dtype for dtype in file.types.values() if dtype.kind not in "iu"}
-    if not kinds:
-        kinds = {a.dtype for a in file.constants.values() if a.dtype.kind == "f"} or {np.dtype(np.float32)}
-    if len(kinds) > 1 or next(iter(kinds)) not in (np.float32, np.float64):
-        found = ", ".join(sorted(str(kind) for kind in kinds))
-        raise Unsupported(f"{file.path} computes with {found}; edgeprune reads float32 and float64: store it as float32")
-    return next(iter(kinds))
-
-
-def _clean(name: str) -> str:
-    """A name of the file as one that a layer may have: "a/b::c" as "a.b.c"."""
-    parts = re.split(r"[./:\\]+", name)
-    return ".".join(re.sub(r"[^\w-]", "_", part) for part in parts if part)
