@@ -36,7 +36,8 @@ def test_the_same_network_gives_a_graph_of_the_same_size_whichever_way_it_comes(
     module, inputs = network(name)
     captured = shrink(capture(module, inputs))
     imported = shrink(import_onnx(export(module, inputs, tmp_path / "m.onnx", max(17, NETS[name][2]), open_batch=True)))
-    assert imported.multiply_adds == captured.multiply_adds
+    # Less where the exporter saw that two calls of a layer are one.
+    assert imported.multiply_adds <= captured.multiply_adds
     assert len(imported.nodes) <= len(captured.nodes)
     arrays = [x.numpy() for x in inputs]
     for found, expected in zip(outputs_of(imported, arrays), outputs_of(captured, arrays), strict=True):

@@ -12,7 +12,7 @@ from op_cases import CASES, KERNEL, MAP, ROWS, VECTOR, ints, node, scalar
 
 from edgeprune.graph import Graph
 from edgeprune.importing import import_onnx
-from edgeprune.ops import Activation, Attention, Conv, GroupNorm, LayerNorm, Linear, Normalize, Roll, Upsample
+from edgeprune.ops import Activation, Attention, Conv, GroupNorm, LayerNorm, Linear, Normalize, Roll, Select, Upsample
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -154,6 +154,50 @@ def test_a_norm_whose_mean_is_of_something_else_is_left_spelled_out(tmp_path: Pa
     changed = [node("Abs", ["x"], ["z"]), node("ReduceMean", ["z"], ["m"], axes=[-1]), *nodes[1:]]
     graph = read(tmp_path, changed, ROWS, constants)
     assert not any(isinstance(n.op, LayerNorm) and n.op.centred for n in graph.nodes)
+
+
+def test_a_division_of_something_else_by_the_same_root_is_no_norm(tmp_path: Path) -> None:
+    nodes, constants, _ = SPELLED["layer norm"]
+    graph = read(tmp_path, [*nodes[:-1], node("Div", ["x", "r"], ["y"])], ROWS, constants)
+    assert not any(isinstance(n.op, LayerNorm) for n in graph.nodes)
+
+
+def test_a_part_of_a_part_of_the_channels_is_taken(tmp_path: Path) -> None:
+    constants = {"s": ints(0, 2, 3, 2), "one": ints(1), "three": ints(3), "axis": ints(2), "flat": ints(0, 8)}
+    nodes = [
+        node("Reshape", ["x", "s"], ["t"]),
+        node("Slice", ["t", "one", "three", "axis"], ["u"]),
+        node("Reshape", ["u", "flat"], ["v"]),
+        node("Gemm", ["v", "w"], ["y"]),
+    ]
+    assert kinds(read(tmp_path, nodes, VECTOR, {**constants, "w": numbers(8, 3)})) == [Select, Linear]
+
+
+@pytest.mark.parametrize("divided", ["q", "k", "qk", "v"])
+def test_vectors_divided_by_their_lengths_meet_in_attention(divided: str, tmp_path: Path) -> None:
+    """Both q and k are the op's own; anything else stays a division before it."""
+    constants = {n: numbers(8, 8, seed=i) for i, n in enumerate("qkv")} | {"s": ints(0, 6, 2, 4), "back": ints(0, 6, 8)}
+    nodes = []
+    for name in "qkv":
+        nodes += [node("MatMul", ["x", name], [f"{name}1"]), node("Reshape", [f"{name}1", "s"], [f"{name}2"])]
+        nodes += [node("Transpose", [f"{name}2"], [f"{name}3"], perm=[0, 2, 1, 3])]
+        last = f"{name}3"
+        if name in divided:
+            nodes += [node("ReduceL2", [last], [f"{name}l"], axes=[-1]), node("Div", [last, f"{name}l"], [f"{name}4"])]
+            last = f"{name}4"
+        nodes += (
+            [node("Transpose", [last], ["k5"], perm=[0, 1, 3, 2])] if name == "k" else [node("Identity", [last], [f"{name}5"])]
+        )
+    nodes += [
+        node("MatMul", ["q5", "k5"], ["a"]),
+        node("Softmax", ["a"], ["b"], axis=-1),
+        node("MatMul", ["b", "v5"], ["c"]),
+        node("Transpose", ["c"], ["d"], perm=[0, 2, 1, 3]),
+        node("Reshape", ["d", "back"], ["y"]),
+    ]
+    graph = read(tmp_path, nodes, ROWS, constants)
+    (op,) = [n.op for n in graph.nodes if isinstance(n.op, Attention)]
+    assert (op.cosine is not None) == (divided == "qk")
 
 
 def test_shapes_that_are_worked_out_while_running_are_constants(tmp_path: Path) -> None:
