@@ -117,6 +117,8 @@ def _file(path: Path, model: Any, opset: int) -> File:
     constants = _constants(graph)
     inputs: dict[str, tuple[int | None, ...]] = {}
     types: dict[str, np.dtype[Any]] = {}
+    if not all(isinstance(value.name, str) for value in (*graph.input, *graph.output)):
+        raise ValueError("a name in it is no text")
     for value in graph.input:
         if value.name in constants:
             continue
@@ -174,6 +176,8 @@ def _call(node: Any, opsets: dict[str, int], opset: int) -> Call:
         else:
             value = helper.get_attribute_value(each)
             attributes[each.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if not all(isinstance(name, str) for name in (node.op_type, node.name, node.domain, *node.input, *node.output)):
+        raise ValueError("a name in it is no text")
     own = node.domain in OWN_DOMAINS
     version = opset if own else opsets.get(node.domain, 0)
     domain = "" if own else node.domain

@@ -11,23 +11,23 @@ from ..ops import Affine, Conv, ConvTranspose, Cut, Join, Linear, Roll, Slice
 
 def tidy(graph: Graph) -> Graph:
     """The same function, in the graph's own words."""
-    return join_rolls(join_biases(graph))
+    return join_rolls(join_pairs(graph))
 
 
-def join_biases(graph: Graph) -> Graph:
-    """Makes the constant that is added after a layer without a bias the layer's bias.
+def join_pairs(graph: Graph) -> Graph:
+    """Joins a layer without a bias and the constant added after it, and slices along axes of their own.
 
-    Before:  a = Linear(x);  b = Affine(a), scale 1
-    After:   b = Linear(x)
+    Before:  a = Linear(x);  b = Affine(a), scale 1;  c = Slice(b), rows;  d = Slice(c), columns
+    After:   b = Linear(x);  d = Slice(b), rows and columns
     """
     readers = graph.readers
     nodes: dict[str, Node] = {}
     for node in graph.nodes:
-        layer = nodes.get(node.inputs[0])
-        made = None if layer is None else _with_bias(layer.op, node.op)
-        if layer is not None and made is not None and len(readers[layer.name]) == 1 and layer.name not in graph.outputs:
-            del nodes[layer.name]
-            node = Node(node.name, made, layer.inputs, layer.source or node.source)
+        before = nodes.get(node.inputs[0])
+        made = None if before is None else _with_bias(before.op, node.op) or _both_slices(before.op, node.op)
+        if before is not None and made is not None and len(readers[before.name]) == 1 and before.name not in graph.outputs:
+            del nodes[before.name]
+            node = Node(node.name, made, before.inputs, before.source or node.source)
         nodes[node.name] = node
     return graph.with_nodes(nodes.values())
 
@@ -36,6 +36,17 @@ def _with_bias(layer: Op, after: Op) -> Op | None:
     if not isinstance(layer, Conv | ConvTranspose | Linear) or layer.bias is not None:
         return None
     return replace(layer, bias=after.shift) if isinstance(after, Affine) and (after.scale == 1).all() else None
+
+
+def _both_slices(first: Op, second: Op) -> Op | None:
+    if not isinstance(first, Slice) or not isinstance(second, Slice):
+        return None
+    whole = (0, None, 1)
+    axes = [list(zip(op.start, op.stop, op.step, strict=True)) for op in (first, second)]
+    if any(whole not in pair for pair in zip(*axes, strict=True)):
+        return None
+    start, stop, step = zip(*(a if b == whole else b for a, b in zip(*axes, strict=True)), strict=True)
+    return Slice(start, stop, step)
 
 
 def join_rolls(graph: Graph) -> Graph:

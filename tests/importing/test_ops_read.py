@@ -278,6 +278,13 @@ def test_a_bias_read_before_it_is_added_is_not(tmp_path: Path) -> None:
     assert [n.op.bias for n in graph.nodes if isinstance(n.op, Conv)] == [None]
 
 
+def test_slices_along_axes_of_their_own_are_one_and_along_the_same_two(tmp_path: Path) -> None:
+    for axes, count in (((2, 3), 1), ((2, 2), 2)):
+        constants = {"0": ints(1), "9": ints(99), "a": ints(axes[0]), "b": ints(axes[1])}
+        nodes = [node("Slice", ["x", "0", "9", "a"], ["t"]), node("Slice", ["t", "0", "9", "b"], ["y"])]
+        assert len(read(tmp_path, nodes, MAP, constants).nodes) == count
+
+
 def test_a_roll_that_is_cut_and_joined_is_a_roll(tmp_path: Path) -> None:
     cut = [node("Slice", ["x", s, e, "2"], [o]) for s, e, o in (("s", "e", "p"), ("0", "s", "q"))]
     constants = {"s": ints(3), "e": ints(9), "0": ints(0), "2": ints(2)}

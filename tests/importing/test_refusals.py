@@ -197,6 +197,13 @@ def test_weights_that_should_lie_beside_and_do_not_are_refused(tmp_path: Path) -
         import_onnx(path)
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    data = save(tmp_path / "m.onnx", [node("Relu", ["x"], ["answer"])], {"x": MAP}, outputs=["answer"]).read_bytes()
+    (tmp_path / "m.onnx").write_bytes(data.replace(b"answer", b"answe\xff", 1))
+    with pytest.raises(EdgepruneError, match=r"not a (valid|whole) ONNX model"):
+        import_onnx(tmp_path / "m.onnx")
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8), end=st.integers(0, 10**6))
 def test_a_damaged_file_is_read_or_refused(changes: list[tuple[int, int]], end: int, tmp_path: Path) -> None:
