@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .errors import CheckFailed, EdgepruneError
     from .formats import read, write
     from .graph import Graph
+    from .importing import import_onnx
     from .passes import shrink
     from .pipeline import compress, export
     from .profiling import profile
@@ -36,6 +37,7 @@ _HOMES = {
     "capture": "capturing",
     "compress": "pipeline",
     "export": "pipeline",
+    "import_onnx": "importing",
     "load": "checkpoint",
     "load_data": "data",
     "profile": "profiling",
@@ -49,9 +51,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "CheckFailed", "EdgepruneError", "Graph", "__version__", "capture", "compress", "export", "load", "load_data", "profile",
-    "prune", "read", "save_checkpoint", "shrink", "to_module", "verify",
-    "write",
+    "CheckFailed", "EdgepruneError", "Graph", "__version__", "capture", "compress", "export", "import_onnx", "load", "load_data",
+    "profile", "prune", "read", "save_checkpoint", "shrink", "to_module", "verify", "write",
 ]  # fmt: skip
 
 

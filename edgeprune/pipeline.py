@@ -94,12 +94,16 @@ def compress_source(
         delivered = deliver(
             opened, small, dense, pruned.module, suffixes, folder, optimize=optimize, measure=measure, say=told.phase
         )
-        _save_pruned(folder / "pruned.pt", opened, pruned, ratio)
+        kept = ["pruned.pt"] if len(opened.loaded.example_inputs) == 1 else []
+        if kept:
+            _save_pruned(folder / "pruned.pt", opened, pruned, ratio)
+        else:
+            log.warning("a checkpoint keeps networks of one input; there will be no pruned.pt beside the artifacts")
         told.phase("writing the report")
         seconds = time.monotonic() - started
         report = _report(opened, pruned, ratio, dense, small, delivered, command, seconds, told.warnings, pruning)
         report.save(folder / "report.json")
-        _move(folder, out, [*_files(delivered), "pruned.pt", "report.json"])
+        _move(folder, out, [*_files(delivered), *kept, "report.json"])
         shutil.rmtree(out / WORK, ignore_errors=True)
     return report
 
