@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from closeness import assert_close
-from nets import NETS, export, network
 from onnx_files import assert_same, onnx, outputs_of
+from small_nets import NETS, export, network
 
 from edgeprune import capture
 from edgeprune.importing import import_onnx

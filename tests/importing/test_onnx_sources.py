@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from nets import export, network
 from onnx_files import helper, save
+from small_nets import export, network
 from torch import nn
 
 import edgeprune
