@@ -51,10 +51,10 @@ def _constant(text: str, name: str) -> Array:
 def _tensors(text: str, said: dict[str, Any]) -> list[Tensor]:
     weight = np.zeros(said["shape"], np.float32)
     if "place_count" in said:
-        rows, bias = len(weight), _constant(text, said["bias"])[: len(weight)]
+        bias = _constant(text, said["bias"])[: len(weight)]
         places = _constant(text, said["places"])[: said["place_count"]].astype(np.int64)
-        matrix = out_of_blocks(_constant(text, said["weight"]), rows, len(places))
-        weight.reshape(rows, -1)[:, _columns(text, said, places)] = matrix
+        matrix = out_of_blocks(_constant(text, said["weight"]), len(weight), len(places))
+        weight.reshape(len(weight), -1)[:, _columns(text, said, places)] = matrix
     elif said["encoding"] == "dense":
         weight[:] = _constant(text, said["weight"])[: weight.size].reshape(weight.shape)
         bias = _constant(text, said["bias"])
