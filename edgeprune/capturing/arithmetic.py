@@ -12,7 +12,7 @@ from ..graph import Array, Op
 from ..ops import Activation, Add, Affine, Binary, Constant, Mul, Normalize, Select
 from . import scores as attention
 from .layout import Dims, Frame, Laid, dtype_of, per_axis, with_scale
-from .scores import Length, Scores
+from .scores import Closed, Length, Scores
 from .taking import natural_channel, settled, without_stretch
 from .views import shape_of
 from .walk import Walk, lower
@@ -148,11 +148,15 @@ def _add(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
         x, y = y, x
     sign = -alpha if "sub" in name else alpha
     if isinstance(x, Scores) or isinstance(y, Scores):
-        if isinstance(x, Scores) and not isinstance(y, Scores | Laid):
-            return attention.biased(walk, node, x, y if sign == 1 else y * sign)
-        if isinstance(y, Scores) and not isinstance(x, Scores | Laid):
-            return attention.biased(walk, node, attention.scaled(walk, node, y, sign), x)
-        raise walk.unsupported(node, "it adds to attention scores what depends on the input")
+        if isinstance(x, Scores):
+            if isinstance(y, Laid | Closed):
+                return attention.added(walk, node, x, y if sign == 1 else with_scale(walk.laid(node, y), sign))
+            if not isinstance(y, Scores):
+                return attention.biased(walk, node, x, y if sign == 1 else y * sign)
+        elif isinstance(y, Scores):
+            y = attention.scaled(walk, node, y, sign)
+            return attention.added(walk, node, y, x) if isinstance(x, Laid | Closed) else attention.biased(walk, node, y, x)
+        raise walk.unsupported(node, "it adds attention scores to each other")
     if isinstance(x, Laid | Length) and isinstance(y, Laid | Length):
         x, y = walk.laid(node, x), walk.laid(node, y)
         if sign != 1:
@@ -227,21 +231,3 @@ def _binary(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
             return both(walk, node, x, x, Mul())
         return walk.pointwise(node, x, Activation("pow", exponent))
     raise walk.unsupported(node, f"a {kind} of a value and a constant; write it with clamp")
-
-
-@lower("masked_fill")
-def _masked_fill(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    if isinstance(a["self"], Scores):
-        return attention.masked(walk, node, a["self"], a["mask"], float(a["value"]))
-    raise walk.unsupported(node, "it fills a value by a mask")
-
-
-@lower("where")
-def _where(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    x, y, mask = a["self"], a["other"], a["condition"]
-    if isinstance(mask, torch.Tensor):
-        if isinstance(x, Scores) and number(y) is not None:
-            return attention.masked(walk, node, x, ~mask, float(y))
-        if isinstance(y, Scores) and number(x) is not None:
-            return attention.masked(walk, node, y, mask, float(x))
-    raise walk.unsupported(node, "it chooses between values by a mask")

@@ -14,7 +14,8 @@ from ..ops import Linear
 from . import scores as attention
 from .layers import linear
 from .layout import Laid
-from .scores import Length, Scores
+from .masks import is_truth, negated
+from .scores import Closed, Length, Scores
 from .walk import Walk, lower
 
 
@@ -49,6 +50,8 @@ def _addmm(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
     if isinstance(x, Laid) and isinstance(y, torch.Tensor) and isinstance(added, torch.Tensor) and a["beta"] == a["alpha"] == 1:
         return linear(walk, node, x, Linear(np.ascontiguousarray(y.detach().cpu().numpy().T), added.detach().cpu().numpy()))
     result = multiplied(walk, node, x, y)
+    if isinstance(result, Scores) and isinstance(added, Laid | Closed) and a["beta"] == 1:
+        return attention.added(walk, node, attention.scaled(walk, node, result, a["alpha"]), added)
     if not isinstance(result, Scores) or not isinstance(added, torch.Tensor):
         raise walk.unsupported(node, "it adds to a product that is neither a linear layer nor attention scores")
     result = attention.scaled(walk, node, result, a["alpha"])
@@ -99,8 +102,10 @@ def _attention(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
             scores = attention.masked(walk, node, scores, ~mask, -math.inf)
         else:
             scores = attention.biased(walk, node, scores, mask)
+    elif isinstance(mask, Laid) and is_truth(node, 3, "attn_mask"):
+        scores = attention.added(walk, node, scores, Closed(negated(walk, node, mask)))
     elif mask is not None:
-        raise walk.unsupported(node, "its mask depends on the input; give a constant one")
+        scores = attention.added(walk, node, scores, mask)
     return attention.weighted(walk, node, attention.normalised(walk, node, scores, -1), v)
 
 

@@ -12,8 +12,8 @@ from torch import fx
 
 from ..graph import Array, Value
 from ..ops import Attention
-from .layout import BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Laid, joined, per_axis, size, whole
-from .taking import with_channels_on
+from .layout import BATCH, BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Laid, joined, per_axis, size, whole
+from .taking import with_channels_on, without_stretch
 
 if TYPE_CHECKING:
     from .walk import Walk
@@ -34,11 +34,19 @@ class Length:
 
 
 @dataclass(frozen=True)
+class Closed:
+    """A tensor that is minus infinity where `where` is 1 and 0 where it is 0: what scores may have added to them."""
+
+    where: Laid
+
+
+@dataclass(frozen=True)
 class Scores:
     """`q @ k'`, scaled and biased so far; after the softmax, what v is weighted by.
 
     q and k: laid out as (windows with the batch, places, heads and their channels). `dims`: where the scores' four axes lie in
-    the tensor. `bias`: over the four axes, 1 where it is the same.
+    the tensor. `bias`: over the four axes, 1 where it is the same. `mask`: what depends on the input and is added to the scores
+    of every head, laid out as (batch, queries or 1, keys).
     """
 
     q: Laid
@@ -49,6 +57,7 @@ class Scores:
     gain: Array | None = None
     bias: Array | None = None
     weights: bool = False
+    mask: Laid | None = None
 
 
 def _lead(walk: Walk, node: fx.Node, laid: Laid, dims: Sequence[Dim]) -> tuple[list[Dim], list[Atom], list[Atom]]:
@@ -98,6 +107,8 @@ def scaled(walk: Walk, node: fx.Node, scores: Scores, factor: Any) -> Scores:
     """The scores times a number, or times one number a head."""
     if scores.weights:
         raise walk.unsupported(node, "it scales attention weights after their softmax")
+    if scores.mask is not None:
+        raise walk.unsupported(node, "it scales attention scores after a mask was added; scale them first")
     if not isinstance(factor, torch.Tensor):
         bias = None if scores.bias is None else scores.bias * np.float32(factor)
         return replace(scores, scale=scores.scale * float(factor), bias=bias)
@@ -133,6 +144,21 @@ def masked(walk: Walk, node: fx.Node, scores: Scores, mask: Any, fill: float) ->
     raise walk.unsupported(node, "it fills attention scores by a mask that is no constant, or leaves a query without keys")
 
 
+def added(walk: Walk, node: fx.Node, scores: Scores, mask: Laid | Closed) -> Scores:
+    """The scores plus what depends on the input, the same for every head: the mask of padded sequences."""
+    if scores.weights or scores.mask is not None:
+        raise walk.unsupported(node, "it adds to attention scores after their softmax, or twice what depends on the input")
+    laid = replace(mask.where, scale=mask.where.scale * NEVER) if isinstance(mask, Closed) else mask
+    dims = without_stretch(laid.dims)
+    dims = ((),) * (len(scores.dims) - len(dims)) + dims
+    *lead, queries, keys = dims
+    of_queries, of_keys = (whole(kind, scores.sizes[kind]) for kind in (QUERIES, KEYS))
+    ours = (size(queries) in (1, size(of_queries)), size(keys) == size(of_keys), scores.dims[-2:] == (of_queries, of_keys))
+    if [a.axis for d in lead for a in d] != [BATCH_AXIS] or not all(ours):
+        raise walk.unsupported(node, "what it adds to attention scores differs by head or window, or not by key")
+    return replace(scores, mask=replace(laid, dims=((Atom(BATCH_AXIS, BATCH),), queries, keys)))
+
+
 def normalised(walk: Walk, node: fx.Node, scores: Scores, dim: int) -> Scores:
     """The softmax of the scores."""
     if scores.dims[dim] != whole(KEYS, scores.sizes[KEYS]) or scores.weights:
@@ -154,7 +180,7 @@ def weighted(walk: Walk, node: fx.Node, scores: Scores, v: Laid) -> Laid:
     q, k = scores.q, scores.k
     op = Attention(scores.sizes[HEADS], scores.scale, _stored(scores), scores.gain, q.unit)
     q, k = replace(q, unit=None), replace(k, unit=None)
-    name = walk.emit(op, [walk.take(node, x, 2)[0] for x in (q, k, v)], node)
+    name = walk.emit(op, [walk.take(node, x, 2)[0] for x in (q, k, v, *([scores.mask] if scores.mask else []))], node)
     return _result(walk.values[name], name, scores, lead, node)
 
 

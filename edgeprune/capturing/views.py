@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import fx
 
 from .layout import STRETCHED, Atom, Dims, Laid, reshaped
 from .naming import base_name
-from .scores import Length, Scores
+from .scores import Closed, Length, Scores
 from .walk import Walk, lower
 
 
@@ -19,7 +19,9 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
 
 
 def viewed(walk: Walk, node: fx.Node, x: Any, change: Callable[[Dims], Dims | None], why: str) -> Any:
-    """A value or attention scores in another layout."""
+    """A value, attention scores or what closes some of them in another layout."""
+    if isinstance(x, Closed):
+        return Closed(viewed(walk, node, x.where, change, why))
     if not isinstance(x, Scores):
         x = walk.laid(node, x)
     dims = change(x.dims)
@@ -107,12 +109,10 @@ def _expand(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
     if isinstance(a["self"], Length):
         return a["self"]
     shape = shape_of(node)
+    return viewed(walk, node, a["self"], lambda dims: stretched(dims, shape), "")
 
-    def change(dims: Dims) -> Dims | None:
-        dims = ((),) * (len(shape) - len(dims)) + dims
-        stretched = []
-        for dim, n in zip(dims, shape, strict=True):
-            stretched.append(dim if n == 1 or dim else (Atom(STRETCHED, n, 0),))
-        return tuple(stretched)
 
-    return viewed(walk, node, a["self"], change, "")
+def stretched(dims: Dims, shape: Sequence[int]) -> Dims:
+    """The layout after dims of size 1, and those in front that are missing, were repeated."""
+    dims = ((),) * (len(shape) - len(dims)) + dims
+    return tuple(dim if n == 1 or dim else (Atom(STRETCHED, n, 0),) for dim, n in zip(dims, shape, strict=True))

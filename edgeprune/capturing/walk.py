@@ -14,11 +14,11 @@ from ..errors import Unsupported
 from ..graph import Array, Graph, Node, Op, Value
 from .layout import Frame, Laid, canonical
 from .naming import LEAVES, base_name, source_of
-from .scores import Length, Scores
+from .scores import Closed, Length, Scores
 from .taking import natural_channel, settled, take
 
 # What depends on the input of the network.
-TRACED = (Laid, Scores, Length)
+TRACED = (Laid, Scores, Length, Closed)
 
 Lowering = Callable[["Walk", fx.Node, dict[str, Any]], Any]
 LOWERINGS: dict[str, Lowering] = {}
@@ -82,6 +82,8 @@ class Walk:
             raise self.unsupported(node, "it reads attention scores; only scaling, a constant bias, softmax and v may follow")
         if isinstance(argument, Length):
             raise self.unsupported(node, "it reads a length, which only the vector it belongs to may be divided by")
+        if isinstance(argument, Closed):
+            raise self.unsupported(node, "it reads a mask of minus infinity, which only attention scores may have added to them")
         if not isinstance(argument, Laid):
             raise self.unsupported(node, "it reads a constant where a value of the network is expected")
         return argument
@@ -192,9 +194,12 @@ class Walk:
         if arguments.get("train") is True:
             raise self.unsupported(node, "dropout is in training mode; call eval() on the module")
         before, after = node.all_input_nodes[0].meta.get("val"), node.meta.get("val")
-        if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dtype != after.dtype:
+        first = next(iter(arguments.values()))
+        if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and not _keeps_numbers(before.dtype, after.dtype):
+            if after.dtype == torch.bool:
+                return LOWERINGS["bool"](self, node, {"self": first})
             raise self.unsupported(node, f"it changes the type of a value from {before.dtype} to {after.dtype}")
-        return next(iter(arguments.values()))
+        return first
 
     def _bind(self, node: fx.Node) -> dict[str, Any]:
         """The call's arguments by the names of the op's schema, defaults filled in."""
@@ -284,7 +289,17 @@ class Walk:
         nodes = tuple(
             Node(renamed.get(n.name, n.name), n.op, tuple(renamed.get(i, i) for i in n.inputs), n.source) for n in self.nodes
         )
-        return Graph(self.inputs, tuple(names), nodes).with_nodes(nodes)
+        graph = Graph(self.inputs, tuple(names), nodes).with_nodes(nodes)
+        # Numbers that meet whole numbers know no type of their own.
+        return graph.astype(graph.dtype)
+
+
+def _keeps_numbers(before: torch.dtype, after: torch.dtype) -> bool:
+    """Whether every number of the one type that a network may hold is the same number in the other."""
+    if before == after or before == torch.bool:
+        return True
+    whole = not (before.is_floating_point or before.is_complex)
+    return whole and after != torch.bool and after.itemsize >= 4
 
 
 def output_names(program: torch.export.ExportedProgram, count: int) -> list[str]:

@@ -163,7 +163,8 @@ def plus(walk: Walk, call: Call, x: Any, y: Any) -> Any:
     """x + y, where one of them may be a constant."""
     if isinstance(x, Scores) or isinstance(y, Scores):
         scores, other = (x, y) if isinstance(x, Scores) else (y, x)
-        return attention.biased(walk, call, scores, other)
+        plus_other = attention.added if isinstance(other, Laid) else attention.biased
+        return plus_other(walk, call, scores, other)
     if isinstance(x, np.ndarray):
         x, y = y, x
     if isinstance(y, np.ndarray):

@@ -112,6 +112,8 @@ def _attention(walk: Walk, call: Call, q: Any, k: Any, v: Any, mask: Any = None,
         scores = attention.masked(walk, call, scores, ~np.tri(scores.sizes[QUERIES], scores.sizes[KEYS], dtype=bool), -math.inf)
     if isinstance(mask, np.ndarray) and mask.dtype.kind == "b":
         scores = attention.masked(walk, call, scores, ~mask, -math.inf)
+    elif isinstance(mask, Laid):
+        scores = attention.added(walk, call, scores, mask)
     elif mask is not None:
         scores = attention.biased(walk, call, scores, mask)
     made = attention.weighted(walk, call, attention.normalised(walk, call, scores, -1), walk.laid(call, v))

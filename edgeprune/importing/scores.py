@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph import Array, Value
 from ..ops import Attention, Rearrange
-from .layout import BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Laid, joined, per_axis, size, whole
+from .layout import BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Laid, joined, per_axis, size, whole, without_stretch
 from .taking import settled
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Scores:
     """`q @ k'`, scaled and biased so far; after the softmax, what v is weighted by.
 
     q and k: laid out as (windows with the batch, places, heads and their channels). `dims`: where the scores' four axes lie in
-    the tensor. `bias`: over the four axes, 1 where it is the same.
+    the tensor. `bias`: over the four axes, 1 where it is the same. `mask`: what depends on the input and is added to the scores
+    of every head, laid out as (batch, queries or 1, keys).
     """
 
     q: Laid
@@ -38,6 +39,7 @@ class Scores:
     gain: Array | None = None
     bias: Array | None = None
     weights: bool = False
+    mask: Laid | None = None
     # Where q and k are divided by their lengths: at least how long they are taken for.
     cosine: float | None = None
 
@@ -119,6 +121,8 @@ def scaled(walk: Walk, call: Call, scores: Scores, factor: Any) -> Scores:
     """The scores times a number, or times one number a head."""
     if scores.weights:
         raise walk.unsupported(call, "it scales attention weights after their softmax")
+    if scores.mask is not None:
+        raise walk.unsupported(call, "it scales attention scores after a mask was added; scale them first")
     if not isinstance(factor, np.ndarray):
         bias = None if scores.bias is None else scores.bias * np.float32(factor)
         return replace(scores, scale=scores.scale * float(factor), bias=bias)
@@ -154,6 +158,21 @@ def masked(walk: Walk, call: Call, scores: Scores, mask: Any, fill: float) -> Sc
     raise walk.unsupported(call, "it fills attention scores by a mask that is no constant, or leaves a query without keys")
 
 
+def added(walk: Walk, call: Call, scores: Scores, mask: Laid) -> Scores:
+    """The scores plus what depends on the input, the same for every head: the mask of padded sequences."""
+    if scores.weights or scores.mask is not None:
+        raise walk.unsupported(call, "it adds to attention scores after their softmax, or twice what depends on the input")
+    dims = without_stretch(mask.dims)
+    dims = ((),) * (len(scores.dims) - len(dims)) + dims
+    *lead, queries, keys = dims
+    of_queries, of_keys = (whole(kind, scores.sizes[kind]) for kind in (QUERIES, KEYS))
+    ours = (size(queries) in (1, size(of_queries)), size(keys) == size(of_keys), scores.dims[-2:] == (of_queries, of_keys))
+    batch = tuple(a for d in lead for a in d)
+    if any(a.axis != BATCH_AXIS for a in batch) or not all(ours):
+        raise walk.unsupported(call, "what it adds to attention scores differs by head or window, or not by key")
+    return replace(scores, mask=replace(mask, dims=(batch, queries, keys)))
+
+
 def normalised(walk: Walk, call: Call, scores: Scores, dim: int) -> Scores:
     """The softmax of the scores."""
     if scores.dims[dim] != whole(KEYS, scores.sizes[KEYS]) or scores.weights:
@@ -177,7 +196,7 @@ def weighted(walk: Walk, call: Call, scores: Scores, v: Laid) -> Laid:
     v = _sequence(v, windows, heads, v.dims[-2], v.dims[-1])
     q, k = scores.q, scores.k
     op = Attention(scores.sizes[HEADS], scores.scale, _stored(scores), scores.gain, scores.cosine)
-    name = walk.emit(op, [_read(walk, call, x) for x in (q, k, v)], call)
+    name = walk.emit(op, [_read(walk, call, x) for x in (q, k, v, *([scores.mask] if scores.mask else []))], call)
     return _result(walk.values[name], name, scores, lead, call)
 
 
