@@ -13,6 +13,7 @@ recurrent.py   LSTM, GRU
 arithmetic.py  sums and products
 products.py    matrix products and attention
 moves.py       slices, padding, concatenation
+windows.py     attention within windows, made the same at every size
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..graph import Graph, Value
 from . import activations, arithmetic, layers, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
 from .layout import BATCH
 from .walk import Walk
+from .windows import at_every_size
 
 log = logging.getLogger("edgeprune")
 
@@ -43,8 +45,10 @@ def capture(module: nn.Module, example_inputs: Sequence[torch.Tensor] | torch.Te
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     inputs = tuple(torch.zeros(BATCH, *x.shape[1:], dtype=x.dtype) for x in example_inputs)
-    program = module if isinstance(module, torch.export.ExportedProgram) else _export(module, inputs)
-    return capture_program(program, [tuple(x.shape[1:]) for x in inputs])
+    shapes = [tuple(x.shape[1:]) for x in inputs]
+    if isinstance(module, torch.export.ExportedProgram):
+        return capture_program(module, shapes)
+    return at_every_size(capture_program(_export(module, inputs), shapes), module)
 
 
 def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
