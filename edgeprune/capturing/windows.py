@@ -6,6 +6,7 @@ stays as it was traced, for its size. What the trace holds is compared, element 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,9 +22,9 @@ _MERGING = {f"{_SWIN}.PatchMerging", f"{_SWIN}.PatchMergingV2"}
 _MOVES = (Rearrange, Pad, Roll, Cut, Slice)
 
 
-def at_every_size(graph: Graph, module: nn.Module) -> Graph:
-    """The graph with the layers of `module` that are known here as ops that mean the same at every size."""
-    for path, layer in module.named_modules():
+def at_every_size(graph: Graph, layers: Mapping[str, nn.Module]) -> Graph:
+    """The graph with those of the user's layers that are known here as ops that mean the same at every size."""
+    for path, layer in layers.items():
         name = f"{type(layer).__module__}.{type(layer).__qualname__}"
         if name in _ATTENTION:
             graph = _windowed(graph, path, tuple(layer.window_size), tuple(layer.shift_size)) or graph  # type: ignore[arg-type]
