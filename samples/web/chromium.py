@@ -132,8 +132,8 @@ def page() -> Iterator[Page]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = [
             "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run", "--disable-gpu",
-            "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync", "--mute-audio",
-            "--disable-dev-shm-usage",
+            "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync",
+            "--disable-dev-shm-usage", "--mute-audio",
             # Its sandbox does not start for root, as in a container; the pages are our own.
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
         ]  # fmt: skip
