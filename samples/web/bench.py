@@ -68,7 +68,7 @@ def table(rows: list[dict[str, Any]], browser: str) -> str:
     ours = rows[0]["median"]
     lines = [
         f"By `python samples/web/bench.py --write` in {browser.replace('/', ' ')} on {processor()}, a shared machine; one "
-        "thread, medians of 31 readings taken in turns, in brackets the 10th and 90th percentile:",
+        "thread, medians of 101 readings taken in turns, in brackets the 10th and 90th percentile:",
         "",
         "| runtime | network | download, KB | first answer, ms | one answer, µs | times longer | largest error | same class |",
         "|---|---|---|---|---|---|---|---|",

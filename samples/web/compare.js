@@ -1,7 +1,7 @@
 /** The network of the page beside the same one in onnxruntime-web and LiteRT.js, which `npm install` brings. */
 
-const ROUNDS = 31;
-const LEAST = 5; // milliseconds of one reading: many ticks of a page's clock
+const ROUNDS = 101;
+const LEAST = 2; // milliseconds of one reading: many ticks of a page's clock
 
 /** Loads a plain script and gives what it declares. */
 async function script(address, name) {
