@@ -4,7 +4,7 @@
     python samples/web/build.py out/mnist-1024x/model.onnx          takes it
     python samples/web/build.py                                     compiles the one that is here again
 
-Needs ziglang (pip install ziglang); its first build for WebAssembly takes half a minute, later ones a second.
+Needs ziglang: pip install ziglang.
 """
 
 from __future__ import annotations

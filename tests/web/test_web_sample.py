@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,19 +19,26 @@ import edgeprune
 from edgeprune.formats import load
 
 WEB = Path(chromium.__file__).parent
-CHROMIUM = pytest.mark.skipif(chromium.found() is None, reason="needs Chromium: apt-get install chromium")
 LIMIT = 100_000  # bytes of the whole page
+FILES = ("index.html", "style.css", "model.js", "network.js", "picture.js", "page.js")
 DESKTOP = {"width": 1000, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 
 # One test image of every class that the network knows, by its place among the 10,000.
 KNOWN = {0: 3, 1: 2, 2: 35, 3: 30, 4: 4, 5: 15, 6: 21, 7: 26, 8: 61, 9: 16}
 
-pytestmark = CHROMIUM
+
+def module_bytes() -> int:
+    """The size of the committed WebAssembly module."""
+    found = re.search(r'wasm: "(.*)"', (WEB / "model.js").read_text())
+    assert found is not None
+    return len(base64.b64decode(found[1]))
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[chromium.Page]:
+    if chromium.found() is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
     with chromium.page() as page:
         yield page
 
@@ -136,7 +145,7 @@ def test_the_page_asks_for_nothing_but_its_own_files_and_they_are_under_100_kb(p
     base = address.removesuffix("index.html")
     assert all(a.startswith((base, "data:")) for a in page.requests)
     files = {a.removeprefix(base) for a in page.requests if a.startswith(base)}
-    assert files == {"index.html", "style.css", "model.js", "network.js", "picture.js", "page.js"}
+    assert files == set(FILES)
     assert sum((WEB / name).stat().st_size for name in files) < LIMIT
 
 
@@ -150,7 +159,7 @@ def test_the_page_works_from_a_folder_without_a_server(page: chromium.Page) -> N
 def test_the_page_says_what_the_network_weighs_and_how_long_it_takes(page: chromium.Page) -> None:
     draw(page, mnist_images(1)[0], mouse)
     said = page.evaluate("Object.fromEntries(['size', 'latency', 'memory'].map((id) => [id, element(id).textContent]))")
-    assert said["size"] == "4.3 KB" == f"{page.evaluate('network.bytes') / 1000:.1f} KB"
+    assert said["size"] == f"{module_bytes() / 1000:.1f} KB"
     assert 0 < float(said["latency"].removesuffix(" µs")) < 1000
     assert said["memory"].endswith(" KB")
     shares = page.evaluate("[...document.querySelectorAll('#bars span')].map((one) => parseFloat(one.textContent))")
@@ -201,3 +210,9 @@ def test_a_browser_without_webassembly_is_told_so(browser: chromium.Page, addres
         assert "could not start" in browser.evaluate("element('problem').textContent")
     finally:
         browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
+
+
+def test_the_readme_says_how_large_the_network_and_the_page_are() -> None:
+    text = (WEB / "README.md").read_text()
+    assert f"{module_bytes():,} bytes of code and weights" in text
+    assert f"{sum((WEB / name).stat().st_size for name in FILES) / 1000:.1f} KB" in text
