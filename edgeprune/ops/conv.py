@@ -213,6 +213,13 @@ class Conv(Op):
         zero = self.weight.dtype.type(0)
         return replace(self, weight=np.where(gone.reshape(*gone.shape, *(1 for _ in self.kernel)), zero, self.weight), bias=bias)
 
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        outs = len(self.weight)
+        if self._reads()[1][:, missing[0] != 0].any():
+            return None  # nothing is missing in the padding
+        added = self._tap_sums() @ missing[0]
+        return replace(self, bias=affine_bias(self.bias, np.ones(outs), added, self.weight.dtype)), np.zeros(outs)
+
     def then_affine(self, scale: Array, shift: Array) -> Op | None:
         by_row = scale.reshape(-1, *(1 for _ in self.weight.shape[1:]))
         weight = (self.weight.astype(np.float64) * by_row).astype(self.weight.dtype)

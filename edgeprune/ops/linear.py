@@ -71,6 +71,11 @@ class Linear(Op):
         bias = affine_bias(self.bias, np.ones(len(added)), added, self.weight.dtype)
         return replace(self, weight=np.where(held, self.weight.dtype.type(0), self.weight), bias=bias)
 
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        outs = len(self.weight)
+        added = self.weight.astype(np.float64) @ missing[0]
+        return replace(self, bias=affine_bias(self.bias, np.ones(outs), added, self.weight.dtype)), np.zeros(outs)
+
     def then_affine(self, scale: Array, shift: Array) -> Op | None:
         weight = (self.weight.astype(np.float64) * scale[:, None]).astype(self.weight.dtype)
         return replace(self, weight=weight, bias=affine_bias(self.bias, scale, shift, weight.dtype))
