@@ -91,7 +91,7 @@ def _best_masks(op: Op, ins: Sequence[Value], into: Mask, out: Mask) -> tuple[_P
     best: _Part | None = None
     least = float(_size(op))
     for i, o in ((into, every_out), (every_in, out), (into, out)):
-        if not all(np.array_equal(a, b) for a, b in zip(op.ties(ins, o, i), (o, i), strict=True)):
+        if (i.all() and o.all()) or not all(np.array_equal(a, b) for a, b in zip(op.ties(ins, o, i), (o, i), strict=True)):
             continue  # the op itself ties its rows to its columns
         small = op.keep(ins, o, i)
         cost = _size(small) + (0 if i.all() else i.sum()) + (0 if o.all() else 2 * len(o))
