@@ -1,16 +1,25 @@
-"""The smaller verbs: verify an artifact against a checkpoint, look into a file."""
+"""The smaller verbs: verify an artifact against a checkpoint, look into a file, profile a run's artifacts on devices."""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import formats
+from .files import write_atomic
 from .inspection import Inspection, inspect_artifact, inspect_graph
 from .parity import TOLERANCE, Parity
 from .parity import verify as compare_outputs
+from .profiling.wherever import Wanted, best_profile
+from .report import Report
+from .report.page import write_page
 from .sources import Source, outputs_of
+
+log = logging.getLogger("edgeprune")
 
 
 def verify(
@@ -47,3 +56,26 @@ def inspect_file(source: Source) -> Inspection:
         return inspect_artifact(path)
     opened = source.open(with_data=False)
     return inspect_graph(opened.graph(), path, bytes=path.stat().st_size)
+
+
+def profile_everywhere(folder: Path, report: Report, devices: Sequence[Wanted]) -> list[Path]:
+    """Profiles every artifact of the run in `folder` on each device that takes it; writes profiles and report.html beside them.
+
+    A device that cannot be reached is emulated or estimated, with a warning that says why.
+    """
+    written = []
+    for wanted in devices:
+        for artifact in report.artifacts:
+            if artifact.format not in wanted.target.formats:
+                continue
+            record, reasons = best_profile(wanted, folder / artifact.path, ops=True)
+            what = "nothing is known" if record is None else f"the figure is {record.provenance}"
+            for reason in reasons:
+                log.warning("%s on %s was not measured, %s: %s", artifact.path, wanted.target.name, what, reason)
+            if record is not None:
+                path = folder / f"profile-{wanted.target.name}-{artifact.format}.json"
+                write_atomic(path, (json.dumps(record.to_dict(), indent=1) + "\n").encode())
+                written.append(path)
+    page = folder / "report.html"
+    write_page([folder], page)
+    return [*written, page]
