@@ -37,7 +37,7 @@ from edgeprune.ops import COMING, COMPOSED, OPS  # noqa: E402
 from edgeprune.passes import shrink  # noqa: E402
 from edgeprune.passes.check import check  # noqa: E402
 
-GRAPHS, EACH, MOST = 1200, 6, 150
+GRAPHS, EACH, MOST = 1000, 5, 60
 
 
 def graph_of(seed: int) -> Graph:

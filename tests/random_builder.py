@@ -32,7 +32,7 @@ class Builder:
 
     def input(self, value: Value, name: str = "input") -> str:
         if name in self.inputs:
-            name = f"{name}_{len(self.inputs)}"
+            name = f"{name}{len(self.inputs)}"
         self.inputs[name] = self.values[name] = value
         return name
 

@@ -52,7 +52,7 @@ def _sequence(b: Layers, depth: int) -> str:
     if start < 0.4:
         x = b.sequence(b.conv(b.input(Value((2, 4, 3)))))
     elif start < 0.7:
-        x = b.tokens(int(rng.integers(2, 6)))
+        x = b.tokens(int(rng.integers(1, 6)))
     else:
         x = b.input(Value((int(rng.integers(2, 6)), int(rng.integers(2, 6))), 1))
     x = b.linear(x, int(rng.integers(2, 7)))
@@ -119,7 +119,7 @@ def inputs_for(graph: Graph, batch: int = 2, seed: int = 0) -> list[np.ndarray]:
     arrays = []
     for name, value in graph.inputs.items():
         shape = (batch, *value.shape)
-        most = {"tokens": 4, "mask": 2}.get(name.split("_")[0])
+        most = {"tokens": 4, "mask": 2}.get(name.rstrip("0123456789"))
         array = rng.integers(most, size=shape) if most else rng.standard_normal(shape)
         arrays.append(array.astype(graph.dtype))
     return arrays

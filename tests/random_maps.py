@@ -159,17 +159,14 @@ class Maps(Builder):
         return self.add(ConvTranspose(weight, self.bias(out), (2, 1), (0, 1), (1, 0), (1, 1), groups), x)
 
     def resize(self, x: str) -> str:
-        kind = int(self.rng.integers(6))
+        kind = int(self.rng.integers(5))
         if kind == 0:
             return self.add(Upsample("linear", (1.5, 2.0)), x)
         if kind == 1:
             return self.add(Upsample("nearest", None, (3, 4)), x)
-        if kind < 5:
-            amount = ((1, 0), (0, 1)) if min(self.values[x].shape[1:]) < 3 else ((1, 0), (0, 2))
-            if min(self.values[x].shape[1:]) < 2:
-                return x
-            return self.add(PadWith(("replicate", "reflect", "circular")[kind - 2], amount), x)
-        return self.add((AdaptiveMaxPool if self.chance(0.6) else AdaptiveAvgPool)((3, None)), x)
+        if min(self.values[x].shape[1:]) < 3:
+            return x
+        return self.add(PadWith(("replicate", "reflect", "circular")[kind - 2], ((1, 0), (0, 2))), x)
 
     def nothing(self, x: str) -> str:
         """What settings of nought make of a layer: nothing."""
@@ -190,8 +187,13 @@ class Maps(Builder):
         return self.add(Rearrange(((-1,),) * (axes + 1), tuple(range(axes + 1)), (1,) * (axes + 1), 0, 0), x)
 
     def sized(self, x: str) -> str:
-        """The map at another size, by pooling or resampling."""
-        return (self.pool, self.resize, self.move)[int(self.rng.integers(3))](x)
+        """The map at another size, by pooling or resampling; often read in part."""
+        kind = int(self.rng.integers(4))
+        if kind == 3:
+            y = self.add((AdaptiveMaxPool if self.chance(0.6) else AdaptiveAvgPool)((3, None)), x)
+        else:
+            y = (self.pool, self.resize, self.move)[kind](x)
+        return self.conv(y) if self.chance(0.6) else y
 
     def small_enough(self, x: str) -> str:
         """The map with fewer channels and places, where there are many."""

@@ -74,8 +74,8 @@ class Sequences(Builder):
         bias = self.numbers(int(self.rng.choice([1, heads])), q[-2], k[-2]) if self.chance(0.5) else None
         cosine = 0.1 if self.chance(0.3) else None
         gain = self.numbers(heads) if self.chance(0.3) else None
-        if self.whole and len(q) == 2 and self.chance(0.3):
-            qkv.append(self.mask(k[0]))
+        if self.whole and self.chance(0.3):
+            qkv.append(self.mask(k[-2]))
         return self.add(Attention(heads, 0.7, bias, gain, cosine), *qkv)
 
     def mask(self, places: int) -> str:
