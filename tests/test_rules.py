@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
-import pytest
 from random_graphs import build
-from rules import EXEMPT, PASSES, Rule, counted, named, rules
+from rules import EXEMPT, Rule, counted, named, rules
 
 from edgeprune.ops import COMING, COMPOSED, OPS
 from edgeprune.passes import shrink
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 GRAPHS, OFTEN = 800, 2
 
 
@@ -35,20 +29,3 @@ def test_random_graphs_hold_every_op_and_every_rule_fires_on_them() -> None:
     assert not rare
     silent = {named(rule): fired[rule] for rule in rules() if fired[rule] < OFTEN and f"{named(rule)} deleted" not in EXEMPT}
     assert not silent
-
-
-def test_the_table_of_mutations_names_every_rule_and_pass_and_every_one_was_seen() -> None:
-    text = (BENCHMARKS / "removal_mutations.md").read_text()
-    assert "not explained" not in text
-    done = set(re.findall(r"^\| (\S+) (?:deleted|left out) \|", text, re.MULTILINE))
-    assert done == {*map(named, rules()), *PASSES}
-    assert not set(EXEMPT) - set(re.findall(r"^\| (\S+ .*?) \|", text, re.MULTILINE))
-
-
-@pytest.mark.slow
-def test_every_rule_deleted_or_falsified_is_seen() -> None:
-    spec: Any = importlib.util.spec_from_file_location("removal_mutations", BENCHMARKS / "removal_mutations.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    found = script.measure(each=3)
-    assert not [name for name, counts in found.items() if script.unseen(name, counts) and name not in EXEMPT]
