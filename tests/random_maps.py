@@ -25,6 +25,7 @@ from edgeprune.ops import (
     PadWith,
     Rearrange,
     Roll,
+    Scatter,
     Select,
     Slice,
     Upsample,
@@ -106,7 +107,8 @@ class Maps(Builder):
         if kind == 0:
             return self.add(Select(self.rng.permutation(n)), x)
         if kind == 1:
-            return self.add(Select(np.concatenate([[-1], np.arange(n)[:: int(self.rng.integers(1, 3))], [-1]])), x)
+            index = np.concatenate([[-1], np.arange(n)[:: int(self.rng.integers(1, 3))], [-1]])
+            return self.add(Scatter(index, fill=self.numbers(2)) if self.whole and self.chance(0.7) else Select(index), x)
         if kind in (2, 5) and min(self.values[x].shape[1:]) >= 3:
             return self.add(Slice((0,) * axes, (None,) * axes, (2,) * axes), x)
         if kind == 3 and n % 2 == 0:  # a channel shuffle

@@ -29,6 +29,7 @@ TELLS: dict[str, Callable[[Op, tuple[Any, ...], Any], bool]] = {
     "silence": lambda op, asked, found: found is not op,
     "absorb": lambda op, asked, found: found is not op,
     "without_constants": lambda op, asked, found: found is not None,
+    "without_shift": lambda op, asked, found: found is not None,
     "identity": lambda op, asked, found: bool(found),
     "as_affine": lambda op, asked, found: found is not None,
     "then_affine": lambda op, asked, found: found is not None,
@@ -100,6 +101,8 @@ EXEMPT = {
     "WindowAttention.without_constants deleted": "its answer is the default: the map it reads is no mask",
     "FromWindows.without_constants deleted": "its answer is the default",
     "FromWindows.absorb deleted": "its answer is the default",
+    "Scatter.identity deleted": "what holds a number is never nothing",
+    "Scatter.without_shift deleted": "its answer is that of Select, which is seen there",
     "untie left out": "`shrink` calls it for `optimize` alone, which tests/test_untie.py checks",
 }
 
