@@ -15,6 +15,8 @@ from closeness import assert_close
 from programs import SANITIZED, run_in_c
 from random_graphs import build, inputs_for
 
+from edgeprune.formats.c import convolutions
+
 TOLERANCE = 1e-5
 GRAPHS = 500
 EVERY = range(GRAPHS)
@@ -36,6 +38,7 @@ class Program:
     launcher: Sequence[str] = ()
     tools: Sequence[str] = ()
     packages: Sequence[str] = ()
+    dense: bool = False  # convolutions that may be dense are, however few weights they have
 
     def skip_where_it_cannot_run(self) -> None:
         missing = [tool for tool in self.tools if shutil.which(tool) is None]
@@ -55,6 +58,7 @@ def sanitized(compiler: str) -> list[Program]:
 PROGRAMS = (
     *sanitized("gcc"),
     *sanitized("clang"),
+    Program("gcc dense", ["gcc"], SANITIZED, EVERY[4::5], tools=["gcc"], dense=True),
     Program("gcc optimised", ["gcc"], QUICK, EVERY[::5], tools=["gcc"]),
     Program("clang optimised", ["clang"], QUICK, EVERY[1::5], tools=["clang"]),
     Program(
@@ -77,8 +81,10 @@ PROGRAMS = (
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
-def test_random_graphs_are_the_same_function_in_c(program: Program, tmp_path: Path) -> None:
+def test_random_graphs_are_the_same_function_in_c(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.skip_where_it_cannot_run()
+    if program.dense:
+        monkeypatch.setattr(convolutions, "DENSE_FROM", 0.0)
     seeds = program.seeds
     graphs = [build(seed, 1 + seed % 8, convolutional=seed % 4 != 3, coming=True, dtype=np.float32) for seed in seeds]
     inputs = [inputs_for(graph, 2, seed) for graph, seed in zip(graphs, seeds, strict=True)]
