@@ -76,7 +76,7 @@ def resnet18(size: int, density: float, seed: int = 0) -> Graph:
 def models(graph: Graph, folder: Path) -> dict[str, tuple[Path, c.Written | None]]:
     """The network's files: a shared library, and the dense .onnx that every peer begins with."""
     written = c.write(graph, folder / "model.c")
-    library = c.build(folder / "model.c", folder / "model.so")
+    library = c.build(folder / "model.c", folder / "model.so").path
     library.with_name("model.so.size").write_text(str(int(np.prod(graph.values[graph.outputs[0]].shape))))
     write(graph, folder / "model.onnx", optimize="speed")
     return {"c": (library, written), "onnxruntime": (folder / "model.onnx", None)}

@@ -36,7 +36,7 @@ def net() -> Graph:
 def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wasm")
     c.write(net(), folder / "model.c")
-    return c.build(folder / "model.c", folder / "model.wasm", "wasm32")
+    return c.build(folder / "model.c", folder / "model.wasm", "wasm32").path
 
 
 def test_the_module_imports_nothing_and_exports_what_a_caller_needs(module: Path) -> None:

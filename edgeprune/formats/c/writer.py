@@ -197,7 +197,8 @@ class Writer:
         weight: Array = task.op.arrays["weight"]
         nonzeros = int((weight != 0).sum())
         shape = tuple(weight.shape)
-        self.stored.append({"layer": task.name, "shape": list(shape), "encoding": encoding, "bytes": stored, **where})
+        said = {"layer": task.name, "node": task.node, "shape": list(shape), "encoding": encoding, "bytes": stored}
+        self.stored.append({**said, **where})
         self.encodings.append(LayerEncoding(task.name, task.source, shape, encoding, nonzeros, weight.size, stored, reason))
 
 
