@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ CROSS = {
     "x86-64": Cross(
         "x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu", ("-march=x86-64-v3", *_SHARED), _zig("x86_64", *_SHARED)
     ),
-    "wasm32": Cross("", "", (), _zig("wasm32", *OPTIMISED), ".wasm"),
+    "wasm32": Cross("", "", (), (), ".wasm"),
     "cortex-m4": Cross(
         "arm-none-eabi-gcc", "gcc-arm-none-eabi", (*_THUMB, *SMALL),
         ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp", *SMALL), ".o",
@@ -87,16 +88,29 @@ def build(path: str | Path, out: str | Path, target: str | None = None) -> Built
     target = target_of(target or HOST)
     if target == HOST:
         command = [local_compiler()]
-        flags = (*_SHARED, *native_flags(command[0]))
+        compile_c(command, [path], out, (*_SHARED, *native_flags(command[0])))
+    elif target == "wasm32":
+        command = zig()
+        _build_module(path, out, command)
     else:
         command, flags = _compiler(target)
-    if target == "wasm32":
-        prefix = identifier(path.stem)
-        exports = (f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base"))
-        # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
-        flags = (*flags, "-mexec-model=reactor", "-Wl,-s", "-Wl,-z,stack-size=65536", *exports)
-    compile_c(command, [path], out, flags)
+        compile_c(command, [path], out, flags, libraries=() if "-c" in flags else ("-lm",))
     return Built(out, target, "zig" if len(command) > 1 else Path(command[0]).name, program_bytes(out))
+
+
+def _build_module(path: Path, out: Path, command: Sequence[str]) -> None:
+    """Links a WebAssembly module of a model."""
+    prefix = identifier(path.stem)
+    # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
+    shape = ["-Wl,-s", "-Wl,-z,stack-size=65536"]
+    shape += [f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base")]
+    triple, flags = TARGETS["wasm32"]
+    if "#include <math.h>" in path.read_text():
+        compile_c(command, [path], out, ("-target", triple, *flags, *OPTIMISED, "-mexec-model=reactor", *shape))
+    else:
+        # Without a C library: zig would have to compile that one first, which takes longer than anything else.
+        freestanding = ("-target", "wasm32-freestanding", "-Wl,--no-entry")
+        compile_c(command, [path], out, (*freestanding, *flags, *OPTIMISED, *shape), libraries=())
 
 
 def identifier(name: str) -> str:
@@ -107,13 +121,11 @@ def identifier(name: str) -> str:
 
 def _compiler(target: str) -> tuple[list[str], tuple[str, ...]]:
     cross = CROSS[target]
-    if cross.gcc and shutil.which(cross.gcc):
+    if shutil.which(cross.gcc):
         return [cross.gcc], cross.gcc_flags
     try:
         return zig(), cross.zig_flags
     except MissingExtra as error:
-        if not cross.gcc:
-            raise
         raise EdgepruneError(f"no compiler for {target} found; apt-get install {cross.package}, or: {error}") from None
 
 
