@@ -168,7 +168,8 @@ def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weight
         assert all((at[name][~mask] == 0).all() for name, mask in masks.items())
         F.cross_entropy(fresh(x), y).backward()
         for name, weight in prunable(fresh).items():
-            assert torch.equal(weight.grad, gradients[name])
+            # To rounding: the threads of this backward pass may be others.
+            assert torch.allclose(weight.grad, gradients[name], rtol=1e-5, atol=1e-8)
             assert torch.equal(restored[name], dense[name])
     last_masks, _, _, last_gradients, _ = seen[-1]
     assert any((last_gradients[name][~mask] != 0).any() for name, mask in last_masks.items())
