@@ -92,7 +92,7 @@ def measure(size: int, density: float, seconds: float, folder: Path) -> dict[str
     path = folder / f"r18_{size}_{density}.c"
     written = c.write(graph, path)
     dense = folder / f"r18_{size}_{density}.onnx"
-    write(graph, dense, optimize="speed")
+    write(graph, dense, optimize="latency")
     runners = {"c": c.load(path), "onnxruntime": load(dense, threads=1)}
     results = {}
     for name, runner in runners.items():

@@ -142,7 +142,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, mps, ...")
 @click.option("--precision", default="32-true", show_default=True, help="32-true, bf16-mixed, 16-mixed.")
-@click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
+@click.option("--optimize", type=click.Choice(["size", "latency", "memory"]), default="size", show_default=True)
 @click.option("--measure/--no-measure", default=True, help="Latency and memory against the dense network.", show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with a killed run in the same folder.")
 @QUIET
@@ -169,7 +169,7 @@ def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet:
 @click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-export]")
 @SOURCE
-@click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
+@click.option("--optimize", type=click.Choice(["size", "latency", "memory"]), default="size", show_default=True)
 @click.option("--shrink/--no-shrink", "removal", default=True, help="Remove dead channels first.", show_default=True)
 @click.option("--measure/--no-measure", default=False, help="Latency and memory.", show_default=True)
 @QUIET

@@ -17,6 +17,7 @@ from types import ModuleType
 from ..errors import EdgepruneError
 from ..files import write_atomic
 from ..graph import Graph
+from ..sparse import Costs
 from .artifact import Artifact, LayerEncoding, Metadata, Operation, Runner, Tensor
 
 # suffix: module. A format is one folder and one line here.
@@ -41,16 +42,20 @@ def module_of(path: str | Path) -> ModuleType:
     return importlib.import_module(f".{FORMATS[suffix]}", __name__)
 
 
-def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size") -> list[LayerEncoding]:
+def write(
+    graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size", costs: Costs | None = None
+) -> list[LayerEncoding]:
     """Writes the graph to `path`, in the format its suffix names, whole or not at all; returns how each weight is stored.
 
-    `optimize` is "size", "speed" or "memory" (see `edgeprune.sparse.choose`). The same graph gives the same bytes.
+    `optimize` is "size", "latency" or "memory" (see `edgeprune.sparse.choose`); `costs` are those of the device that will run a
+    .tflite file. The same graph gives the same bytes.
     Raises NotExportable when the format cannot say an op, MissingExtra when the format's package is not installed.
     """
     module = module_of(path)
     if hasattr(module, "companions"):  # a format of several files writes them itself
         return list(module.write(graph, path, metadata=metadata, optimize=optimize).encodings)
-    data, encodings = module.encode(graph, metadata or Metadata(), optimize)
+    chosen_by = {"costs": costs} if Path(path).suffix.lower() == ".tflite" else {}
+    data, encodings = module.encode(graph, metadata or Metadata(), optimize, **chosen_by)
     write_atomic(path, data)
     return list(encodings)
 

@@ -93,6 +93,16 @@ def encode(array: Array, levels: str, order: Sequence[int] | None = None, *, at_
     return Sparse(tuple(array.shape), order, tuple(made), values)
 
 
+def sparse_matrix(shape: tuple[int, int], rows: Array, columns: Array, values: Array) -> Sparse:
+    """The matrix with these elements, each place once, as plain CSR; one explicit zero where there are none."""
+    if not len(values):
+        rows, columns, values = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, values.dtype)
+    order = np.lexsort((columns, rows))
+    segments = np.searchsorted(rows[order], np.arange(shape[0] + 1))
+    levels = (Level(shape[0]), Level(shape[1], narrow(segments), narrow(columns[order])))
+    return Sparse(shape, (0, 1), levels, values[order])
+
+
 def decode(sparse: Sparse) -> Array:
     """The array again. Raises ValueError when the levels contradict each other or the shape."""
     walked = tuple(sparse.shape[axis] for axis in sparse.order)
