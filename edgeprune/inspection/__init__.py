@@ -117,7 +117,7 @@ def _stored(tensor: Tensor, kind: str, name: str, dead: int | None) -> Stored:
 
 
 def _is_float(tensor: Tensor) -> bool:
-    return tensor.array is None or tensor.array.dtype.kind == "f"
+    return tensor.held is None or tensor.dtype.startswith("float")
 
 
 def _is_weight(tensor: Tensor) -> bool:

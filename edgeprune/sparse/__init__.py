@@ -7,6 +7,8 @@ cost.py    the form of one layer: by file bytes, by what the runtime executes, b
 from __future__ import annotations
 
 from .cost import GOALS, Choice, Costs, Option, choose
-from .csr import Level, Sparse, decode, encode, narrow, sparse_matrix
+from .csr import Level, Sparse, decode, encode, narrow, places_of, sparse_matrix
 
-__all__ = ["GOALS", "Choice", "Costs", "Level", "Option", "Sparse", "choose", "decode", "encode", "narrow", "sparse_matrix"]
+__all__ = [
+    "GOALS", "Choice", "Costs", "Level", "Option", "Sparse", "choose", "decode", "encode", "narrow", "places_of", "sparse_matrix",
+]  # fmt: skip

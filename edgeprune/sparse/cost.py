@@ -15,35 +15,34 @@ SLOWER, UNNOTICED = 1.05, 0.5
 
 @dataclass(frozen=True)
 class Costs:
-    """What the kernels of one runtime take on one device, one thread, in nanoseconds.
+    """What the kernels of LiteRT take on one device, float32, one thread.
 
-    The defaults are LiteRT's, float32, on an x86 processor with AVX-512 (benchmarks/tflite_speed.md); `edgeprune calibrate` fits
-    those of the machine it runs on.
+    The defaults are those of an x86 processor with AVX-512; `edgeprune calibrate` fits those of another device.
     """
 
-    conv: float = 0.0085  # a dense multiply-add
-    pointwise: float = 0.0087  # ... of a matrix applied at many places
-    depthwise: float = 0.03  # ... of one channel each
-    weight: float = 0.012  # reading a byte of dense weights
-    sparse: float = 0.36  # a multiply-add with a nonzero of a sparse matrix
-    check: float = 0.37  # looking through a stored nonzero, once a call
-    row: float = 0.5  # an element that a sparse matrix makes
-    copy: float = 0.016  # a byte that is written to another place
-    gather: float = 2.2  # an element picked out of its neighbours
-    op: float = 600.0  # an operator's call
+    conv_ns: float = 0.0085  # a dense multiply-add
+    pointwise_ns: float = 0.0087  # ... of a matrix applied at many places
+    depthwise_ns: float = 0.03  # ... of one channel each
+    weight_ns: float = 0.012  # a byte of dense weights read
+    sparse_ns: float = 0.36  # a multiply-add with a nonzero of a sparse matrix
+    check_ns: float = 0.37  # a stored nonzero looked through, once a call
+    row_ns: float = 0.5  # an element that a sparse matrix makes
+    copy_ns: float = 0.016  # a byte written to another place
+    gather_ns: float = 2.2  # an element picked out of its neighbours
+    op_ns: float = 600.0  # an operator's call
 
     def dense(self, kind: str, multiply_adds: int, weight_bytes: int) -> float:
-        """Microseconds of a dense layer of a `kind` that is a field here."""
-        each: float = getattr(self, kind)
-        return (multiply_adds * each + weight_bytes * self.weight + self.op) / 1e3
+        """Microseconds of a dense layer of kind "conv", "pointwise" or "depthwise"."""
+        each = {"conv": self.conv_ns, "pointwise": self.pointwise_ns, "depthwise": self.depthwise_ns}[kind]
+        return (multiply_adds * each + weight_bytes * self.weight_ns + self.op_ns) / 1e3
 
     def matrix(self, nonzeros: int, rows: int, places: int) -> float:
         """Microseconds of a sparse matrix of `rows` rows, applied at `places` places."""
-        return (nonzeros * (self.check + places * self.sparse) + rows * places * self.row + self.op) / 1e3
+        return (nonzeros * (self.check_ns + places * self.sparse_ns) + rows * places * self.row_ns + self.op_ns) / 1e3
 
     def copied(self, nbytes: int, ops: int) -> float:
         """Microseconds of operators that only move, `nbytes` in all."""
-        return (nbytes * self.copy + ops * self.op) / 1e3
+        return (nbytes * self.copy_ns + ops * self.op_ns) / 1e3
 
 
 @dataclass(frozen=True)

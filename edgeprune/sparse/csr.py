@@ -105,6 +105,15 @@ def sparse_matrix(shape: tuple[int, int], rows: Array, columns: Array, values: A
 
 def decode(sparse: Sparse) -> Array:
     """The array again. Raises ValueError when the levels contradict each other or the shape."""
+    places = places_of(sparse)
+    walked = tuple(sparse.shape[axis] for axis in sparse.order)
+    array = np.zeros(int(np.prod(walked, dtype=np.int64)), sparse.values.dtype)
+    array[places] = sparse.values
+    return array.reshape(walked).transpose(np.argsort(sparse.order))
+
+
+def places_of(sparse: Sparse) -> Array:
+    """Where each value lies in the array, walked in the sparse one's order; raises ValueError as `decode` does."""
     walked = tuple(sparse.shape[axis] for axis in sparse.order)
     if tuple(level.size for level in sparse.levels) != walked:
         raise ValueError(f"levels of sizes {[level.size for level in sparse.levels]} do not make a shape of {sparse.shape}")
@@ -127,6 +136,4 @@ def decode(sparse: Sparse) -> Array:
         entries = np.repeat(entries, lengths) * level.size + indices
     if len(entries) != len(sparse.values):
         raise ValueError(f"{len(sparse.values)} values for {len(entries)} places")
-    array = np.zeros(int(np.prod(walked, dtype=np.int64)), sparse.values.dtype)
-    array[entries] = sparse.values
-    return array.reshape(walked).transpose(np.argsort(sparse.order))
+    return entries

@@ -6,7 +6,7 @@ import numpy as np
 from drawing import Draw, chain, pads
 
 from edgeprune.graph import Graph, Node, Value
-from edgeprune.ops import Activation, Add, AdaptiveAvgPool, Conv, ConvTranspose, Flatten
+from edgeprune.ops import Activation, AdaptiveAvgPool, Add, Conv, ConvTranspose, Flatten
 
 FORMS = ("csr patches", "csr bands", "csr+densify", "dense")
 

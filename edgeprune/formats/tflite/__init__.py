@@ -35,9 +35,7 @@ FAMILIES = (layers, elementwise, norms, attention, spatial, positions, resize, r
 __all__ = ["encode", "load", "lower", "read"]
 
 
-def encode(
-    graph: Graph, metadata: Metadata, optimize: str, costs: Costs | None = None
-) -> tuple[bytes, list[LayerEncoding]]:
+def encode(graph: Graph, metadata: Metadata, optimize: str, costs: Costs | None = None) -> tuple[bytes, list[LayerEncoding]]:
     """The file's bytes, and how each weight is stored in it."""
     graph = check_float(graph)
     out = Writer(graph, optimize, costs or Costs())

@@ -93,15 +93,25 @@ def sparse_ways(out: Writer, node: Node, x: int, value: Value, op: Conv) -> list
     return [_patches(place, weights), _bands(place, weights)]
 
 
-def _option(name: str, place: _Place, shape: tuple[int, int], nonzeros: int, places: int, moved: int, ops: int, largest: int) -> Option:
-    """What a matrix of this shape costs, with `ops` operators before and after it that write `moved` bytes, `largest` at once."""
-    costs = place.out.costs
+@dataclass(frozen=True)
+class _Moving:
+    """What the operators around a matrix move."""
+
+    ops: int
+    written: int  # bytes, by all of them
+    largest: int  # bytes of what the matrix reads
+
+
+def _option(name: str, place: _Place, shape: tuple[int, int], nonzeros: int, places: int, moving: _Moving) -> Option:
+    """What a matrix of this shape costs, multiplied at so many places."""
+    costs, outs = place.out.costs, len(place.op.weight)
     widths = [narrow(np.array([n])).itemsize for n in (nonzeros, shape[1] - 1)]
     stored = 4 * nonzeros + (shape[0] + 1) * widths[0] + nonzeros * widths[1] + DESCRIPTION[2]
-    stored += OPERATOR * ops + 4 * (shape[0] - len(place.op.weight))
-    us = costs.matrix(nonzeros, shape[0], places) + costs.copied(moved, ops)
+    # A bias for every row, and the operators.
+    stored += 4 * (shape[0] - outs) + OPERATOR * moving.ops
+    us = costs.matrix(nonzeros, shape[0], places) + costs.copied(moving.written, moving.ops)
     # Indices take four bytes once they are loaded, whatever they take in the file.
-    return Option(name, stored, us, 12 * nonzeros + 4 * shape[0] + largest)
+    return Option(name, stored, us, 12 * nonzeros + 4 * shape[0] + moving.largest)
 
 
 def _patches(place: _Place, weights: _Weights) -> Way:
@@ -112,8 +122,8 @@ def _patches(place: _Place, weights: _Weights) -> Way:
     size = down.size * across.size
     live = np.unique(weights.channels)
     # Picking channels out pays where hardly any is read.
-    saved = (value.channels - len(live)) * 4 * (size + 2 * len(taps) * places) * out.costs.copy
-    picked = live if len(live) and len(live) * size * out.costs.gather < saved else None
+    saved = (value.channels - len(live)) * 4 * (size + 2 * len(taps) * places) * out.costs.copy_ns
+    picked = live if len(live) and len(live) * size * out.costs.gather_ns < saved else None
     spans = {}
     for tap in taps:
         here = weights.channels[(weights.rows == tap[0]) & (weights.columns == tap[1])]
@@ -128,9 +138,10 @@ def _patches(place: _Place, weights: _Weights) -> Way:
     moved = 0 if whole else 4 * (width * places * (2 if len(taps) > 1 else 1) + (channels * padded_size if padded else 0))
     ops = 0 if whole else len(taps) + (len(taps) > 1) + padded + (picked is not None)
     name = "csr" if whole else "csr patches"
-    option = _option(name, place, (len(place.op.weight), width), len(weights.values), places, moved, ops, 4 * width * places)
+    moving = _Moving(ops, moved, 0 if whole else 4 * width * places)
+    option = _option(name, place, (len(place.op.weight), width), len(weights.values), places, moving)
     if picked is not None:
-        option = dataclasses.replace(option, us=option.us + len(picked) * size * out.costs.gather / 1e3)
+        option = dataclasses.replace(option, us=option.us + len(picked) * size * out.costs.gather_ns / 1e3)
 
     def write() -> int:
         x, inner = place.x, value
@@ -172,7 +183,7 @@ def _bands(place: _Place, weights: _Weights) -> Way:
     ops = 2 + bool(before or after) + (not as_they_are)
     # Seeing the map in another shape copies it, there and back.
     seen = 4 * (line_size * down.size + shape[0] * down.places)
-    option = _option("csr bands", place, shape, nonzeros, down.places, padded_bytes + gathered + seen, ops, gathered)
+    option = _option("csr bands", place, shape, nonzeros, down.places, _Moving(ops, padded_bytes + gathered + seen, gathered))
 
     def write() -> int:
         x = out.reshape(place.x, (down.size, line_size))
@@ -187,7 +198,9 @@ def _bands(place: _Place, weights: _Weights) -> Way:
         places = np.broadcast_to(np.arange(across.places), valid.shape)[valid]
         repeats = valid.sum(1)
         columns = np.repeat(which * line_size + weights.channels, repeats) + met.T[weights.columns][valid] * value.channels
-        matrix = sparse_matrix(shape, places * outs + np.repeat(weights.outs, repeats), columns, np.repeat(weights.values, repeats))
+        matrix = sparse_matrix(
+            shape, places * outs + np.repeat(weights.outs, repeats), columns, np.repeat(weights.values, repeats)
+        )
         # Not with its dimensions kept: rows and taps are one there, so that the gathered rows need no other shape.
         y = place.multiply(x, matrix, (shape[0],), keep=False, repeat=across.places, rows=down.places)
         return out.reshape(y, (down.places, across.places, outs))

@@ -11,8 +11,8 @@ from ...ops import GRU, LSTM, Embedding
 from ..patterns import integer_inputs
 from .layers import FLOAT, KEPT_DIMS
 from .layout import stored_shape, walk
-from .schema import TYPES
 from .moving import cut
+from .schema import TYPES
 from .writer import SPARSE, Writer, lower
 
 # The op for whole sequences keeps its state from one run to the next and holds one batch size; steps do neither.

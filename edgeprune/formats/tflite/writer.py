@@ -82,7 +82,7 @@ class Writer:
         return self.constant(bias, f"{node.source or node.name}.bias")
 
     def matrix(self, node: Node, array: Array, places: int, what: str = "weight") -> tuple[int, bool]:
-        """A matrix that is multiplied with `places` vectors, in the form that pays; (tensor, whether it is still sparse there)."""
+        """A matrix multiplied with `places` vectors, in the form that pays; (tensor, whether it is still sparse there)."""
         sparse = packed(array)
         options = expanding(array, sparse, "pointwise", array.size * places, self.costs)
         if sparse is not None:
@@ -270,8 +270,8 @@ class Writer:
         inputs = {name: number for number, name in enumerate(self.graph.inputs)}
         for number in (*inputs.values(), *outputs.values()):
             self.tensors[number]["shape_signature"] = (-1, *self.tensors[number]["shape"][1:])
-        number = self._leave_out_unread([*inputs.values(), *outputs.values()])
-        inputs, outputs = ({name: number[i] for name, i in ends.items()} for ends in (inputs, outputs))
+        renumbered = self._leave_out_unread([*inputs.values(), *outputs.values()])
+        inputs, outputs = ({name: renumbered[i] for name, i in ends.items()} for ends in (inputs, outputs))
         subgraph = {
             "tensors": self.tensors,
             "inputs": list(inputs.values()),
