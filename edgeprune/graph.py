@@ -98,6 +98,10 @@ class Op:
         """Whether the output is the first input, unchanged."""
         return False
 
+    def plain(self, ins: Sequence[Value]) -> tuple[tuple[Op, ...], int] | None:
+        """Ops that do the same at this size, one after another, and how many inputs the first reads; None: it is plain itself."""
+        return None
+
     def as_affine(self) -> tuple[Array, Array] | None:
         """(scale, shift) per channel when the op is `x * scale + shift`, else None."""
         return None
@@ -208,6 +212,26 @@ class Graph:
     def astype(self, dtype: Any) -> Graph:
         """The graph with every weight in `dtype`."""
         return Graph(self.inputs, self.outputs, tuple(dataclasses.replace(n, op=n.op.astype(dtype)) for n in self.nodes))
+
+    def plain(self) -> Graph:
+        """The same function at this input size alone, in ops that formats have words for."""
+        nodes: list[Node] = []
+        stands_for: dict[str, str] = {}
+        for node in self.nodes:
+            node = dataclasses.replace(node, inputs=tuple(stands_for.get(i, i) for i in node.inputs))
+            parts = node.op.plain(self.ins(node))
+            if parts is None or (not parts[0] and node.name in self.outputs):
+                nodes.append(node)
+                continue
+            ops, reads = parts
+            inputs = node.inputs[:reads]
+            if not ops:
+                stands_for[node.name] = inputs[0]
+            for i, op in enumerate(ops):
+                name = node.name if i == len(ops) - 1 else f"{node.name}.part{i}"
+                nodes.append(Node(name, op, inputs, node.source))
+                inputs = (name,)
+        return self.with_nodes(nodes)
 
     @property
     def dtype(self) -> np.dtype[Any]:

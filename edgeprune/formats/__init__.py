@@ -51,7 +51,7 @@ def write(
     .tflite file. The same graph gives the same bytes.
     Raises NotExportable when the format cannot say an op, MissingExtra when the format's package is not installed.
     """
-    module = module_of(path)
+    module, graph = module_of(path), graph.plain()
     if hasattr(module, "companions"):  # a format of several files writes them itself
         return list(module.write(graph, path, metadata=metadata, optimize=optimize).encodings)
     chosen_by = {"costs": costs} if Path(path).suffix.lower() == ".tflite" else {}
