@@ -22,7 +22,9 @@ from .parity import TOLERANCE, Parity, verify
 from .passes import fold_affine
 from .profiling import Comparison, Profile, compare
 from .profiling.runner import RUNTIMES
+from .profiling.targets import load_target
 from .sources import Opened, outputs_of
+from .sparse import Costs
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ def targets_of(words: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def costs_on(device: str | os.PathLike[str] | None) -> Costs | None:
+    """What LiteRT's kernels take on a device that `edgeprune targets` lists, or in a folder; None for none."""
+    return None if device is None else load_target(device).litert_kernels
+
+
 @contextlib.contextmanager
 def staging(out: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder inside `out` to work in, gone when the block ends. Raises EdgepruneError when `out` cannot be written to."""
@@ -100,6 +107,7 @@ def deliver(
     folder: Path,
     *,
     optimize: str = "size",
+    costs: Costs | None = None,
     measure: bool = True,
     tolerance: float = TOLERANCE,
     say: Callable[[str], None] = lambda text: None,
@@ -118,7 +126,7 @@ def deliver(
         path, before = folder / f"model{suffix}", folder / f"dense{suffix}"
         # The baseline first: what belongs to a model beside its file, a CMakeLists.txt, must be the small one's in the end.
         formats.write(dense, before)
-        encodings = formats.write(graph, path, metadata=opened.metadata(), optimize=optimize)
+        encodings = formats.write(graph, path, metadata=opened.metadata(), optimize=optimize, costs=costs)
         say(f"checking {name} in its runtime")
         parity = check(path, graph, inputs, reference, tolerance)
         measured = None
@@ -127,9 +135,7 @@ def deliver(
             measured = compare([before, path], min_seconds=0.5)
         data = path.read_bytes()
         packed = len(gzip.compress(data, mtime=0))
-        delivered.append(
-            Delivered(path, name, len(data), packed, tuple(encodings), parity, before.stat().st_size, measured)
-        )
+        delivered.append(Delivered(path, name, len(data), packed, tuple(encodings), parity, before.stat().st_size, measured))
     return delivered
 
 

@@ -22,7 +22,7 @@ class Costs:
 
     conv_ns: float = 0.0085  # a dense multiply-add
     pointwise_ns: float = 0.0087  # ... of a matrix applied at many places
-    depthwise_ns: float = 0.03  # ... of one channel each
+    depthwise_ns: float = 0.0213  # ... of one channel each
     weight_ns: float = 0.012  # a byte of dense weights read
     sparse_ns: float = 0.36  # a multiply-add with a nonzero of a sparse matrix
     check_ns: float = 0.37  # a stored nonzero looked through, once a call
