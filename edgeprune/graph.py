@@ -254,7 +254,8 @@ class Graph:
     def run(self, *arrays: Array) -> Array | tuple[Array, ...]:
         """The outputs for these inputs, each `[batch, *shape]`: one array, or a tuple when there are several outputs.
 
-        Raises ValueError when an input has another shape than the graph's.
+        Whole numbers and truth values become numbers of the graph's type. Raises ValueError when an input has another shape than
+        the graph's.
         """
         made = self.run_all(*arrays, keep=self.outputs)
         outputs = tuple(made[name] for name in self.outputs)
@@ -268,7 +269,8 @@ class Graph:
         for (name, value), array in zip(self.inputs.items(), arrays, strict=True):
             if tuple(array.shape[1:]) != value.shape:
                 raise ValueError(f"input {name!r} is [batch, {', '.join(map(str, value.shape))}], not {array.shape}")
-            made[name] = np.asarray(array)
+            array = np.asarray(array)
+            made[name] = array.astype(self.dtype) if array.dtype.kind in "biu" else array
         last = {name: i for i, node in enumerate(self.nodes) for name in node.inputs}
         wanted = set(self.values if keep is None else keep)
         for i, node in enumerate(self.nodes):

@@ -11,6 +11,7 @@ pooling.py     pooling, sums over axes, upsampling
 recurrent.py   LSTM, GRU
 arithmetic.py  sums and products
 products.py    matrix products and attention
+masks.py       comparisons, logic, choices by a mask
 moves.py       slices, padding, concatenation
 windows.py     attention within windows, made the same at every size
 """
@@ -27,7 +28,7 @@ from torch import nn
 
 from ..errors import Unsupported
 from ..graph import Graph, Value
-from . import activations, arithmetic, layers, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
+from . import activations, arithmetic, layers, masks, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
 from .walk import BATCH, Walk
 from .windows import at_every_size
 
