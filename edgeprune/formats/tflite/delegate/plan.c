@@ -53,6 +53,18 @@ static int direct(const ep_plan *p, const ep_layer *l, const ep_value *from, con
     return 1;
 }
 
+typedef struct {
+    int begin, count;
+} ep_span;
+
+/* Which of the places `first`, first + step, ..., so many of them, lie from 0 up to `size`. */
+static ep_span inside(int first, int step, int places, int size) {
+    const int begin = first < 0 ? (-first + step - 1) / step : 0;
+    int end = first < size ? (size - first + step - 1) / step : 0;
+    end = end < places ? end : places;
+    return (ep_span){begin, end > begin ? end - begin : 0};
+}
+
 /* Turns what a weight reads into floats from the first place of its plane: into `top`. */
 static int place_weights(const ep_plan *p, ep_layer *l, ep_job *job) {
     const ep_value *from = &p->values[job->from], *to = &p->values[job->to];
@@ -73,9 +85,9 @@ static int place_weights(const ep_plan *p, ep_layer *l, ep_job *job) {
         return 0;
     }
     job->down = l->down, job->across = l->across;
-    job->cut_top = -rows[0], job->cut_bottom = rows[1], job->cut_left = -columns[0];
-    const int pitch = to->height > 1 ? to->pitch : to->width + columns[1] - columns[0];
-    job->cut_plane = rounded((to->height + rows[1] - rows[0]) * pitch);
+    const int height = to->height + rows[1] - rows[0], width = to->width + columns[1] - columns[0];
+    job->cut_pitch = to->height > 1 ? to->pitch : width;
+    job->cut_plane = rounded(height * job->cut_pitch);
     const int phases = l->down * l->across, channels = from->channels;
     int *number = malloc((size_t)channels * (size_t)phases * sizeof *number);
     job->cuts = malloc(((size_t)channels * (size_t)phases + 1) * sizeof *job->cuts);
@@ -90,13 +102,19 @@ static int place_weights(const ep_plan *p, ep_layer *l, ep_job *job) {
         const int row = w->top - y * l->down, column = w->left - x * l->across;
         int *plane = &number[(w->channel * l->down + row) * l->across + column];
         if (*plane < 0) {
-            job->cuts[job->cut_count] = (ep_cut){w->channel, row, column};
+            const int top = row + rows[0] * l->down, left = column + columns[0] * l->across;
+            const ep_span down = inside(top, l->down, height, from->height), across = inside(left, l->across, width, from->width);
+            job->cuts[job->cut_count] = (ep_cut){
+                w->channel * from->plane + (top + down.begin * l->down) * from->pitch + left + across.begin * l->across,
+                job->cut_count * job->cut_plane + down.begin * job->cut_pitch + across.begin, down.count, across.count
+            };
             *plane = job->cut_count++;
         }
-        w->top = *plane * job->cut_plane + (y - rows[0]) * pitch + x - columns[0];
+        w->top = *plane * job->cut_plane + (y - rows[0]) * job->cut_pitch + x - columns[0];
     }
     free(number);
-    return 1;
+    job->planes = calloc((size_t)job->cut_count * (size_t)job->cut_plane + (size_t)to->pitch + EP_TILE * EP_GRAIN, sizeof(float));
+    return job->planes != NULL;
 }
 
 /* The weights in the order in which the kernels run through them: outputs with equally many stand together. */
@@ -147,6 +165,7 @@ static int order_weights(ep_layer *l, ep_job *job, const float *bias) {
         }
     }
     free(begin);
+    job->weights = n;
     job->bits = largest <= UINT8_MAX ? 8 : largest <= UINT16_MAX ? 16 : 32;
     for (int i = 0; i < n && job->bits < 32; i++) {
         if (job->bits == 8) {
@@ -282,7 +301,7 @@ static void fuse_sums(ep_plan *p, const TfLiteIntArray *outputs) {
 /* Memory for values: a buffer whose value nobody reads any more serves the next one that fits. */
 static int place_values(ep_plan *p, const TfLiteIntArray *outputs) {
     int *free_after = malloc(((size_t)p->value_count + 1) * sizeof *free_after);
-    int cut = 0, table = 0;
+    int table = 0;
     if (!free_after) {
         return 0;
     }
@@ -315,8 +334,9 @@ static int place_values(ep_plan *p, const TfLiteIntArray *outputs) {
             if (term >= 0 && term != p->jobs[i].from && p->values[term].last_read == i && p->values[term].floats == value->floats) {
                 value->buffer = p->values[term].buffer;
             }
-            for (int b = 0; b < p->buffer_count && value->buffer < 0; b++) {
-                if (free_after[b] < i && p->buffer_floats[b] == value->floats) {
+            for (int b = 0; b < p->buffer_count && !(term >= 0 && value->buffer == p->values[term].buffer); b++) {
+                const int fits = free_after[b] < i && p->buffer_floats[b] >= value->floats;
+                if (fits && (value->buffer < 0 || p->buffer_floats[b] < p->buffer_floats[value->buffer])) {
                     value->buffer = b;
                 }
             }
@@ -329,16 +349,13 @@ static int place_values(ep_plan *p, const TfLiteIntArray *outputs) {
             free_after[value->buffer] = value->last_read;
         }
         if (i >= 0) {
-            const ep_job *job = &p->jobs[i];
-            const ep_value *to = &p->values[job->to];
-            cut = most(cut, job->cut_count * job->cut_plane + to->pitch + EP_TILE * EP_GRAIN);
+            const ep_value *to = &p->values[p->jobs[i].to];
             table = most(table, to->pitch + 8 * EP_GRAIN + EP_TILE * EP_GRAIN);
         }
     }
     free(free_after);
-    p->cut = calloc((size_t)cut + 1, sizeof(float));
     p->table = calloc((size_t)table + 1, sizeof(float));
-    return fine && p->cut && p->table;
+    return fine && p->table;
 }
 
 /* The widest border that a convolution needs, where it reads planes as they are and where it reads cuts. */
@@ -365,6 +382,43 @@ static int border_of(const ep_graph *g, const TfLiteDelegateParams *params) {
         free(l.weights);
     }
     return border;
+}
+
+/* Puts what the kernels read of the weights into one piece of memory, in the order in which it is read: a plan often runs with cold
+   caches. */
+static int pack(ep_plan *p) {
+    size_t bytes = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        char *to = p->packed;
+        for (int i = 0; i < p->job_count; i++) {
+            ep_job *job = &p->jobs[i];
+            const size_t outs = (size_t)job->conv.row_count, n = (size_t)job->weights;
+            const size_t sizes[5] = {
+                n * sizeof(float), n * (size_t)job->bits / 8, outs * sizeof(int32_t), outs * sizeof(uint16_t) * 3, outs * sizeof(float)
+            };
+            for (int k = 0; k < 5 && job->owned[k]; k++) {
+                const size_t room = (sizes[k] + 15) / 16 * 16;
+                bytes += pass ? 0 : room;
+                if (pass) {
+                    memcpy(to, job->owned[k], sizes[k]);
+                    free(job->owned[k]);
+                    job->owned[k] = NULL;
+                    switch (k) {
+                    case 0: job->conv.values = (float *)(void *)to; break;
+                    case 1: job->conv.steps = to; break;
+                    case 2: job->conv.starts = (int32_t *)(void *)to; break;
+                    case 3: job->conv.rows = (uint16_t *)(void *)to, job->conv.groups = job->conv.rows + outs; break;
+                    default: job->conv.bias = (float *)(void *)to; break;
+                    }
+                    to += room;
+                }
+            }
+        }
+        if (!pass && !(p->packed = malloc(bytes + 1))) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 ep_plan *ep_plan_of(const ep_graph *g, const TfLiteDelegateParams *params) {
@@ -394,7 +448,7 @@ ep_plan *ep_plan_of(const ep_graph *g, const TfLiteDelegateParams *params) {
         for (int i = 0; i < params->output_tensors->size; i++) {
             fine = fine && value_of(p, params->output_tensors->data[i]) >= 0;
         }
-        fine = fine && place_values(p, params->output_tensors);
+        fine = fine && place_values(p, params->output_tensors) && pack(p);
     }
     if (!fine) {
         ep_plan_free(p);
@@ -429,6 +483,7 @@ void ep_plan_free(ep_plan *p) {
             free(p->jobs[i].owned[k]);
         }
         free(p->jobs[i].cuts);
+        free(p->jobs[i].planes);
     }
     for (int i = 0; i < p->buffer_count; i++) {
         free(p->buffers[i]);
@@ -437,7 +492,7 @@ void ep_plan_free(ep_plan *p) {
     free(p->jobs);
     free(p->buffers);
     free(p->buffer_floats);
-    free(p->cut);
     free(p->table);
+    free(p->packed);
     free(p);
 }

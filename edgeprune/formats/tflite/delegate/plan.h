@@ -16,9 +16,10 @@ typedef struct {
 
 enum { EP_STEP_LOAD, EP_STEP_CONV, EP_STEP_VECTOR, EP_STEP_ADD, EP_STEP_MEAN, EP_STEP_ACT };
 
-/* A plane cut out of the source for strides: channel, and the phases of its rows and columns. */
+/* A plane that holds every so many rows and columns of one of the source's, from a phase on: where the first of its elements that
+   exist is read and written, how many rows of them there are, and how many a row has. */
 typedef struct {
-    int channel, row, column;
+    int from, to, rows, count;
 } ep_cut;
 
 typedef struct {
@@ -26,12 +27,12 @@ typedef struct {
     int to, from, add; /* values; add: -1 for none */
     ep_act act;
     ep_conv conv;
-    int bits;
-    void *owned[5]; /* values, steps, starts or columns, rows and groups, bias */
+    int bits, weights;
+    void *owned[5]; /* values, steps, starts, rows and groups, bias: until they are packed */
     ep_cut *cuts;   /* planes that are made first, or NULL where the source is read as it is */
+    float *planes;
     int cut_count, down, across;
-    int cut_top, cut_bottom, cut_left; /* rows before the first place and after the last, columns before */
-    int cut_plane;
+    int cut_pitch, cut_plane;
 } ep_job;
 
 typedef struct {
@@ -43,7 +44,8 @@ typedef struct {
     int buffer_count;
     float **buffers;
     int *buffer_floats;
-    float *cut, *table;
+    float *table;
+    void *packed;
 } ep_plan;
 
 /* The plan of these nodes, for the shapes that tensors have now; NULL where memory ends or a node cannot be done. */

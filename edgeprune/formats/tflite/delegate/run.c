@@ -37,34 +37,26 @@ static void store(const ep_plan *p, const ep_value *v, float *out) {
     }
 }
 
-/* The planes that a strided convolution reads: each every so many rows and columns of a channel, from a phase on. */
+/* The planes that a strided convolution reads. What lies outside of the map stays the zero that it was made with. */
 static void make_cuts(const ep_plan *p, const ep_job *job) {
-    const ep_value *from = &p->values[job->from], *to = &p->values[job->to];
     const float *const in = first(p, job->from);
-    const int rows = to->height + job->cut_top + job->cut_bottom;
-    const int pitch = to->height > 1 ? to->pitch : job->cut_plane;
+    const ptrdiff_t pitch = (ptrdiff_t)job->down * p->values[job->from].pitch;
+    const int step = job->across;
     for (int i = 0; i < job->cut_count; i++) {
         const ep_cut *cut = &job->cuts[i];
-        const float *const channel = in + (ptrdiff_t)cut->channel * from->plane;
-        float *out = p->cut + (ptrdiff_t)i * job->cut_plane;
-        float *const end = out + job->cut_plane;
-        for (int r = 0; r < rows; r++) {
-            const int y = (r - job->cut_top) * job->down + cut->row;
-            const int width = (int)(end - out) < pitch ? (int)(end - out) : pitch;
-            int x = cut->column - job->cut_left * job->across, k = 0;
-            if (y >= 0 && y < from->height) {
-                const float *const row = channel + (ptrdiff_t)y * from->pitch;
-                for (; k < width && x < 0; k++, x += job->across) {
-                    out[k] = 0.0f;
+        const float *from = in + cut->from;
+        float *to = job->planes + cut->to;
+        for (int row = 0; row < cut->rows; row++, from += pitch, to += job->cut_pitch) {
+            if (step == 2) {
+                for (int k = 0; k < cut->count; k++) {
+                    to[k] = from[2 * k];
                 }
-                for (; k < width && x < from->width; k++, x += job->across) {
-                    out[k] = row[x];
+            } else {
+                for (int k = 0; k < cut->count; k++) {
+                    to[k] = from[k * step];
                 }
             }
-            ep_zero(out + k, width - k);
-            out += width;
         }
-        ep_zero(out, end - out);
     }
 }
 
@@ -75,7 +67,7 @@ static void convolve(const ep_plan *p, const ep_job *job) {
     const int32_t add_plane = job->add < 0 ? 0 : p->values[job->add].plane;
     if (job->cuts) {
         make_cuts(p, job);
-        in = p->cut;
+        in = job->planes;
     }
     ep_zero(out - to->front, to->front);
     if (job->bits == 8) {
