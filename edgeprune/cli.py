@@ -259,6 +259,7 @@ def inspect(
 @click.option("--runtime", help="ai-edge-litert, tflite-runtime or onnxruntime.  [default: the first installed]")
 @click.option("--python", type=click.Path(), help="Another Python interpreter, which needs numpy and a runtime only.")
 @click.option("--timeout", type=float, default=600.0, show_default=True, help="Seconds after which to give up.")
+@click.option("--ops", is_flag=True, help="Time op by op too, by the runtime's own profiler or counters in the C code.")
 @click.option("-o", "--out", type=click.Path(), help="Write the profile there as JSON, for `edgeprune report`.")
 @JSON
 def profile(
@@ -284,6 +285,10 @@ def profile(
 
     if target is None and (host or workdir or emulate or estimate):
         raise click.UsageError("--host, --workdir, --emulate and --estimate are about a device; name it with --target")
+    if given["ops"] and (others or emulate or estimate):
+        raise click.UsageError("--ops is about one measured artifact; leave out --compare, --emulate and --estimate")
+    if others:
+        del given["ops"]
     if target is not None and others:
         raise click.UsageError("--compare measures on this machine; leave out --target, or profile one file at a time")
     found: Any

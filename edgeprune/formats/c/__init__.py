@@ -136,11 +136,22 @@ def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
     if target not in TARGETS:
         raise EdgepruneError(f"target {target!r} is unknown; choose one of: {', '.join(TARGETS)}")
     triple, flags = TARGETS[target]
-    shape: tuple[str, ...] = ("-shared", "-fPIC")
     if target == "wasm32":
-        prefix = identifier(path.stem)
-        exports = (f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base"))
-        # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
-        shape = ("-mexec-model=reactor", "-Wl,-s", "-Wl,-z,stack-size=65536", *exports)
-    compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, *shape))
+        _build_module(path, out, triple, flags)
+    else:
+        compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, "-shared", "-fPIC"))
     return out
+
+
+def _build_module(path: Path, out: Path, triple: str, flags: tuple[str, ...]) -> None:
+    """Links a WebAssembly module of a model."""
+    prefix = identifier(path.stem)
+    # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
+    shape = ["-Wl,-s", "-Wl,-z,stack-size=65536"]
+    shape += [f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base")]
+    if "#include <math.h>" in path.read_text():
+        compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, "-mexec-model=reactor", *shape))
+    else:
+        # Without a C library: zig would have to compile that one first, which takes longer than anything else.
+        freestanding = ("-target", "wasm32-freestanding", "-Wl,--no-entry")
+        compile_c(zig(), [path], out, (*freestanding, *flags, *OPTIMISED, *shape), libraries=())
