@@ -347,6 +347,16 @@ def _told(text: str) -> None:
 
 
 @main.command()
+@click.option("-o", "--out", type=click.Path(), default="libedgeprune_delegate.so", show_default=True, help="The library.")
+def delegate(out: str) -> None:
+    """Build the LiteRT delegate for this machine: it runs the sparse layers of .tflite files, stock files as they are."""
+    from .formats.tflite.delegate import build
+
+    made = build(out)
+    click.echo(f"{made}: {made.stat().st_size:,} bytes; give it to load_delegate, or to edgeprune.formats.load as delegate=")
+
+
+@main.command()
 @JSON
 def targets(as_json: bool) -> None:
     """List the devices: what they are, what measuring on them takes, which can be reached now."""

@@ -66,13 +66,18 @@ def companions(path: str | Path) -> tuple[Path, ...]:
     return tuple(module.companions(Path(path))) if hasattr(module, "companions") else ()
 
 
-def load(path: str | Path, *, threads: int = 1, runtime: str | None = None) -> Runner:
+def load(path: str | Path, *, threads: int = 1, runtime: str | None = None, delegate: str | Path | None = None) -> Runner:
     """The artifact, ready to run in its real runtime.
 
     `runtime` picks one where several can run the format: "ai-edge-litert" or "tflite-runtime" for .tflite; None takes the first
-    one installed. Raises MissingExtra when there is none, EdgepruneError when the file is not a model.
+    one installed. `delegate` is a library that runs parts of a .tflite file, such as `edgeprune delegate` builds.
+    Raises MissingExtra when there is no runtime, EdgepruneError when the file is not a model.
     """
-    runner: Runner = module_of(path).load(_present(path), threads, runtime)
+    module = module_of(path)
+    if delegate is not None and Path(path).suffix.lower() != ".tflite":
+        raise EdgepruneError(f"{path}: delegates run parts of .tflite files alone")
+    given = {} if delegate is None else {"delegate": Path(delegate)}
+    runner: Runner = module.load(_present(path), threads, runtime, **given)
     return runner
 
 

@@ -82,7 +82,7 @@ def test_a_target_survives_being_written(name: str) -> None:
 
     def told(plain: object) -> object:
         if isinstance(plain, dict):
-            return {key: told(value) for key, value in plain.items() if value is not None}
+            return {key: told(value) for key, value in plain.items() if value not in (None, {})}
         return [told(each) for each in plain] if isinstance(plain, list) else plain
 
     plain = to_plain(load_target(name))

@@ -16,7 +16,8 @@ positions.py    ... for reshapes and what moves, cuts and sums up places
 resize.py       ... for what makes maps larger
 recurrent.py    ... for recurrent layers and lookups
 reading.py      what a file holds
-running.py      a file in its runtime
+running.py       a file in its runtime
+delegate/        a library that runs sparse layers there, in C
 """
 
 from __future__ import annotations

@@ -78,8 +78,9 @@ static void *part_init(TfLiteContext *c, const char *buffer, size_t length) {
     part->params = (TfLiteDelegateParams){
         params->delegate, copy_of(params->nodes_to_replace), copy_of(params->input_tensors), copy_of(params->output_tensors)
     };
-    part->producer = producers(c, params->nodes_to_replace);
-    part->inside = calloc((size_t)highest(params->nodes_to_replace) + 1, 1);
+    /* Of the whole model: a weight may be expanded in another part. */
+    part->producer = producers(c, params->delegate->data_);
+    part->inside = calloc((size_t)highest(params->delegate->data_) + 1, 1);
     if (!part->params.nodes_to_replace || !part->params.input_tensors || !part->params.output_tensors || !part->producer || !part->inside) {
         part_free(c, part);
         return NULL;
@@ -144,10 +145,10 @@ static int is_between(const ep_graph *g, int node) {
 
 static int made_inside(const ep_graph *g, int tensor) {
     const int node = g->producer[tensor];
-    return node >= 0 && g->inside[node];
+    return node >= 0 && g->inside[node] && (ep_is_layer(g, node) || is_between(g, node));
 }
 
-/* Whether every reader of what a node makes is taken as well. */
+/* Whether what a node makes is read by layers that are taken alone, or through views of it that are. */
 static int read_inside(const ep_graph *g, const TfLiteIntArray *plan, int node, unsigned char *taken) {
     TfLiteNode *n, *reader;
     int readers = 0;
@@ -157,7 +158,7 @@ static int read_inside(const ep_graph *g, const TfLiteIntArray *plan, int node, 
         for (int k = 0; k < reader->inputs->size; k++) {
             if (reader->inputs->data[k] == n->outputs->data[0]) {
                 readers++;
-                if (!taken[plan->data[i]]) {
+                if (!taken[plan->data[i]] || !(ep_is_layer(g, plan->data[i]) || ep_is_view(g, plan->data[i]))) {
                     return 0;
                 }
             }
@@ -232,7 +233,9 @@ static TfLiteStatus delegate_prepare(TfLiteContext *c, TfLiteDelegate *delegate)
             memset(&part, 0, sizeof part);
             part.init = part_init, part.free = part_free, part.prepare = part_prepare, part.invoke = part_invoke;
             part.custom_name = "edgeprune", part.version = 1;
+            delegate->data_ = plan;
             status = c->ReplaceNodeSubsetsWithDelegateKernels(c, part, nodes, delegate);
+            delegate->data_ = NULL;
         }
     }
     free(plan);

@@ -117,6 +117,19 @@ static int place_weights(const ep_plan *p, ep_layer *l, ep_job *job) {
     return job->planes != NULL;
 }
 
+/* One place made: weights read elements of the source, those that lie in it. */
+static void place_single(const ep_value *from, ep_layer *l) {
+    int kept = 0;
+    for (int i = 0; i < l->count; i++) {
+        ep_weight w = l->weights[i];
+        if (w.top >= 0 && w.top < from->height && w.left >= 0 && w.left < from->width) {
+            w.top = w.channel * from->plane + w.top * from->pitch + w.left;
+            l->weights[kept++] = w;
+        }
+    }
+    l->count = kept;
+}
+
 /* The weights in the order in which the kernels run through them: outputs with equally many stand together. */
 static int order_weights(ep_layer *l, ep_job *job, const float *bias) {
     const int outs = job->conv.row_count, n = l->count;
@@ -195,16 +208,14 @@ static int plan_layer(ep_plan *p, const ep_graph *g, int node, ep_job *job) {
     job->from = value_of(p, layer.source);
     job->to = add_value(p, g->context, n->outputs->data[0]);
     const ep_value *to = &p->values[job->to];
-    job->kind = g->context->tensors[n->outputs->data[0]].dims->size == 4 ? EP_STEP_CONV : EP_STEP_VECTOR;
+    job->kind = to->height * to->width > 1 ? EP_STEP_CONV : EP_STEP_VECTOR;
     job->act = act_of(convolution ? ((const TfLiteConvParams *)n->builtin_data)->activation
                                   : ((const TfLiteFullyConnectedParams *)n->builtin_data)->activation);
     int fine = job->from >= 0;
     if (fine && job->kind == EP_STEP_CONV) {
         fine = place_weights(p, &layer, job);
-    } else {
-        for (int i = 0; i < layer.count; i++) {
-            layer.weights[i].top = layer.weights[i].channel;
-        }
+    } else if (fine) {
+        place_single(&p->values[job->from], &layer);
     }
     job->conv.row_count = to->channels;
     const int bias = n->inputs->size > 2 ? n->inputs->data[2] : -1;
@@ -435,8 +446,10 @@ ep_plan *ep_plan_of(const ep_graph *g, const TfLiteDelegateParams *params) {
     p->border = border_of(g, params);
     for (size_t i = 0; fine && i < inputs; i++) {
         const TfLiteTensor *t = &g->context->tensors[params->input_tensors->data[i]];
-        if (t->allocation_type != kTfLiteMmapRo && t->type == kTfLiteFloat32 && !t->sparsity && (t->dims->size == 4 || t->dims->size == 2)) {
-            add_value(p, g->context, params->input_tensors->data[i]);
+        const int tensor = params->input_tensors->data[i];
+        /* What DENSIFY makes is a weight, and read where it is stored. */
+        if (ep_stored(g, tensor) == tensor && t->allocation_type != kTfLiteMmapRo && t->type == kTfLiteFloat32 && !t->sparsity && (t->dims->size == 4 || t->dims->size == 2)) {
+            add_value(p, g->context, tensor);
         }
     }
     p->input_count = p->value_count;
@@ -446,7 +459,8 @@ ep_plan *ep_plan_of(const ep_graph *g, const TfLiteDelegateParams *params) {
     if (fine) {
         fuse_sums(p, params->output_tensors);
         for (int i = 0; i < params->output_tensors->size; i++) {
-            fine = fine && value_of(p, params->output_tensors->data[i]) >= 0;
+            const int tensor = params->output_tensors->data[i];
+            fine = fine && (value_of(p, tensor) >= 0 || ep_stored(g, tensor) != tensor);
         }
         fine = fine && place_values(p, params->output_tensors) && pack(p);
     }
