@@ -13,20 +13,35 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from c_speed import medians, resnet18
+from c_speed import resnet18
 
-from edgeprune.formats import load, write
+from edgeprune.formats import Runner, load, write
 from edgeprune.sparse import Costs
 
 # With these, no sparse form ever pays.
 NEVER_SPARSE = Costs(sparse_ns=1e6, check_ns=1e6)
 GOALS = ("latency", "size", "memory")
+
+
+def medians(runners: Mapping[str, Runner], seconds: float, each: int = 3) -> dict[str, tuple[float, float]]:
+    """name: (median, 10th percentile), in milliseconds of the thread's own time."""
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or min(map(len, times.values())) < 5 * each:
+        for name, runner in runners.items():
+            for _ in range(each):
+                begin = time.thread_time_ns()
+                runner.invoke()
+                times[name].append((time.thread_time_ns() - begin) / 1e6)
+    return {name: (float(np.median(t)), float(np.percentile(t, 10))) for name, t in times.items()}
 
 
 def measure(size: int, density: float, seconds: float, folder: Path) -> str:
@@ -50,7 +65,7 @@ def measure(size: int, density: float, seconds: float, folder: Path) -> str:
     dense = times["dense"][0]
     cells = [f"{times['dense'][0]:.3g} ({times['dense'][1]:.3g})"]
     for goal in GOALS:
-        median, low, _ = times[goal]
+        median, low = times[goal]
         cells += [f"{median:.3g} ({low:.3g})", f"{dense / median:.2f}", f"{paths[goal].stat().st_size / 1e3:,.0f}"]
     said = ", ".join(f"{count} {form}" for form, count in forms["latency"].most_common())
     return f"| {100 * density:g} % | {' | '.join(cells)} | {said} |"
