@@ -1,25 +1,19 @@
-"""The smaller verbs: verify an artifact against a checkpoint, look into a file, profile a run's artifacts on devices."""
+"""The smaller verbs: verify an artifact against a checkpoint, look into a file."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from . import formats
-from .files import write_atomic
-from .inspection import Inspection, inspect_artifact, inspect_graph
+from .delivery import costs_on, targets_of
+from .inspection import Inspection, inspect_artifact, inspect_graph, with_choices
 from .parity import TOLERANCE, Parity
 from .parity import verify as compare_outputs
-from .profiling.wherever import Wanted, best_profile
-from .report import Report
-from .report.page import write_page
+from .passes import shrink
 from .sources import Source, outputs_of
-
-log = logging.getLogger("edgeprune")
 
 
 def verify(
@@ -48,34 +42,24 @@ def verify_source(
     }
 
 
-def inspect_file(source: Source) -> Inspection:
-    """What `source.path` holds, layer by layer: an artifact as it is stored, a checkpoint as the network it builds."""
+def inspect_file(
+    source: Source, *, target: str | None = None, optimize: str = "size", target_device: str | os.PathLike[str] | None = None
+) -> Inspection:
+    """What `source.path` holds, layer by layer: an artifact as it is stored, a checkpoint as the network it builds.
+
+    With a `target` ("tflite", "onnx", "c") a checkpoint is shown as `export` would write it: shrunk, with each layer's form in
+    that file, chosen by `optimize` for `target_device`, and the reason.
+    """
     path = Path(source.path)
     # A .pt2 is an artifact and a checkpoint; its network says more than its tensors.
     if path.suffix.lower() in formats.FORMATS and path.suffix.lower() != ".pt2":
         return inspect_artifact(path)
     opened = source.open(with_data=False)
-    return inspect_graph(opened.graph(), path, bytes=path.stat().st_size)
-
-
-def profile_everywhere(folder: Path, report: Report, devices: Sequence[Wanted]) -> list[Path]:
-    """Profiles every artifact of the run in `folder` on each device that takes it; writes profiles and report.html beside them.
-
-    A device that cannot be reached is emulated or estimated, with a warning that says why.
-    """
-    written = []
-    for wanted in devices:
-        for artifact in report.artifacts:
-            if artifact.format not in wanted.target.formats:
-                continue
-            record, reasons = best_profile(wanted, folder / artifact.path, ops=True)
-            what = "nothing is known" if record is None else f"the figure is {record.provenance}"
-            for reason in reasons:
-                log.warning("%s on %s was not measured, %s: %s", artifact.path, wanted.target.name, what, reason)
-            if record is not None:
-                path = folder / f"profile-{wanted.target.name}-{artifact.format}.json"
-                write_atomic(path, (json.dumps(record.to_dict(), indent=1) + "\n").encode())
-                written.append(path)
-    page = folder / "report.html"
-    write_page([folder], page)
-    return [*written, page]
+    if target is None:
+        return inspect_graph(opened.graph(), path, bytes=path.stat().st_size)
+    (suffix,) = targets_of(target)
+    small = shrink(opened.graph())
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / f"model{suffix}"
+        encodings = formats.write(small, model, optimize=optimize, costs=costs_on(target_device))
+        return with_choices(inspect_graph(small, path, bytes=model.stat().st_size), encodings)
