@@ -78,7 +78,7 @@ def models(graph: Graph, folder: Path) -> dict[str, tuple[Path, c.Written | None
     written = c.write(graph, folder / "model.c")
     library = c.build(folder / "model.c", folder / "model.so").path
     library.with_name("model.so.size").write_text(str(int(np.prod(graph.values[graph.outputs[0]].shape))))
-    write(graph, folder / "model.onnx", optimize="speed")
+    write(graph, folder / "model.onnx", optimize="latency")
     return {"c": (library, written), "onnxruntime": (folder / "model.onnx", None)}
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 from . import formats
 from . import report as reports
 from .checkpoint import save_checkpoint
-from .delivery import Delivered, check_build, deliver, staging, targets_of
+from .delivery import Delivered, check_build, costs_on, deliver, staging, targets_of
 from .graph import Graph
 from .passes import shrink
-from .pruning import Masks, Probe, Pruned, evaluate, prunable, prune
+from .pruning import Masks, Probe, Progress, Pruned, evaluate, prunable, prune
 from .report import Report
 from .runlog import Listener, RunLog
 from .sources import Opened, Source, weight_counts
@@ -37,6 +38,7 @@ def compress(
     progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
     build: str | None = None,
     source: Mapping[str, Any] | None = None,
@@ -47,7 +49,9 @@ def compress(
     `build` also compiles the C model: "host", or a target of `edgeprune.formats.c.CROSS`.
     `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
     what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
-    goes to `edgeprune.prune` (criterion, schedule, retrain, aap, rounds, epochs, lr, batch_size, seed, device, precision).
+    goes to `edgeprune.prune` (method, schedule, retrain, distill, aap, rounds, epochs, lr, batch_size, seed, device, precision).
+    `optimize` is "size", "latency" or "memory": what forms of sparse layers are chosen by, for the `target_device` (a name that
+    `edgeprune targets` lists, or a folder that `edgeprune calibrate` made).
     `resume=True` goes on with a killed run in the same folder, to the same result.
 
     Raises EdgepruneError for input it cannot use, before anything is written, and CheckFailed when a promise does not hold:
@@ -55,8 +59,8 @@ def compress(
     """
     opened = Source(checkpoint, data=data, **(source or {}))
     return compress_source(
-        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, measure=measure,
-        build=build, **pruning,
+        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, target_device=target_device,
+        measure=measure, build=build, **pruning,
     )  # fmt: skip
 
 
@@ -69,13 +73,14 @@ def compress_source(
     progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
     build: str | None = None,
     command: Sequence[str] = (),
     **pruning: Any,
 ) -> Report:
     """`compress` for a Source; `command` is kept in the report."""
-    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    started, out, suffixes, costs = time.monotonic(), Path(out), targets_of(targets), costs_on(target_device)
     check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "compress.log", progress) as told:
         told.phase("reading the checkpoint")
@@ -83,22 +88,12 @@ def compress_source(
         dense = opened.graph()
         if opened.data is None:
             log.warning("no data: accuracy is neither recovered by retraining nor measured; give --data to do both")
-        pruned = prune(
-            opened.loaded.module,
-            ratio,
-            data=opened.data,
-            example_inputs=opened.loaded.example_inputs,
-            masks=opened.loaded.masks,
-            work_dir=out / WORK,
-            resume=resume,
-            progress=told,
-            **pruning,
-        )
+        pruned = _pruned(opened, ratio, out, resume, told, pruning)
         told.phase("removing dead channels")
         small = shrink(opened.graph(pruned.module))
         delivered = deliver(
             opened, small, dense, pruned.module, suffixes, folder,
-            optimize=optimize, measure=measure, build=build, say=told.phase,
+            optimize=optimize, costs=costs, measure=measure, build=build, say=told.phase,
         )  # fmt: skip
         kept = ["pruned.pt"] if len(opened.loaded.example_inputs) == 1 else []
         if kept:
@@ -112,6 +107,31 @@ def compress_source(
         _move(folder, out, [*_files(delivered), *kept, "report.json"])
         shutil.rmtree(out / WORK, ignore_errors=True)
     return report
+
+
+def help_to_prune(source: Source, ratio: float, *, out: str | os.PathLike[str], resume: bool = False, **pruning: Any) -> None:
+    """The part in `compress_source` of a process that does not lead: it prunes and trains along, and writes nothing."""
+    _pruned(source.open(), ratio, Path(out), resume, None, pruning)
+
+
+def _pruned(
+    opened: Opened, ratio: float, out: Path, resume: bool, progress: Progress | None, pruning: Mapping[str, Any]
+) -> Pruned:
+    given = dict(pruning)
+    if isinstance(path := given.get("rewind_to"), str | os.PathLike):
+        earlier = replace(opened.source, path=path, model=opened.source.model or opened.loaded.model_spec, stored_masks="ignore")
+        given["rewind_to"] = earlier.open(with_data=False).loaded.module.state_dict()
+    return prune(
+        opened.loaded.module,
+        ratio,
+        data=opened.data,
+        example_inputs=opened.loaded.example_inputs,
+        masks=opened.loaded.masks,
+        work_dir=out / WORK,
+        resume=resume,
+        progress=progress,
+        **given,
+    )
 
 
 def export(
@@ -138,13 +158,14 @@ def export_source(
     out: str | os.PathLike[str],
     removal: bool = True,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
     build: str | None = None,
     progress: Listener | None = None,
     command: Sequence[str] = (),
 ) -> Report:
     """`export` for a Source."""
-    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    started, out, suffixes, costs = time.monotonic(), Path(out), targets_of(targets), costs_on(target_device)
     check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "export.log", progress) as told:
         told.phase("reading the checkpoint")
@@ -156,8 +177,9 @@ def export_source(
         masks = Masks({name: weights[name].detach() != 0 for name in probe.shapes})
         small = shrink(dense) if removal else dense
         delivered = deliver(
-            opened, small, dense, module, suffixes, folder, optimize=optimize, measure=measure, build=build, say=told.phase
-        )
+            opened, small, dense, module, suffixes, folder,
+            optimize=optimize, costs=costs, measure=measure, build=build, say=told.phase,
+        )  # fmt: skip
         accuracy = None
         if opened.data is not None:
             told.phase("measuring accuracy")
@@ -217,9 +239,7 @@ def _report(
         command=tuple(command),
         versions=reports.versions(),
         seed=int(settings.get("seed", 0)),
-        ratio=reports.Ratio(
-            ratio, pruned.total / max(pruned.kept, 1), before / max(after, 1), first.dense_bytes / first.bytes
-        ),
+        ratio=reports.Ratio(ratio, pruned.total / max(pruned.kept, 1), before / max(after, 1), first.dense_bytes / first.bytes),
         weights=reports.Weights(pruned.total, pruned.kept, pruned.alive),
         parameters=reports.Parameters(before, after),
         accuracy=reports.Accuracy(
