@@ -33,7 +33,8 @@ def build(model: Path, out: Path) -> None:
     edgeprune.write(graph, out / "model.tflite", metadata=metadata)
     with tempfile.TemporaryDirectory() as folder:
         c.write(graph, Path(folder, "model.c"))
-        wasm = c.build(Path(folder, "model.c"), Path(folder, "model.wasm"), "wasm32").read_bytes()
+        c.build(Path(folder, "model.c"), Path(folder, "model.wasm"), "wasm32")
+        wasm = Path(folder, "model.wasm").read_bytes()
     said = {**facts(graph, metadata), "wasm": base64.b64encode(wasm).decode()}
     lines = ",\n".join(f"  {name}: {json.dumps(value)}" for name, value in said.items())
     (out / "model.js").write_text(f'"use strict";\n\n/* Written by build.py. */\nconst MODEL = {{\n{lines},\n}};\n')

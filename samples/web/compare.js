@@ -3,13 +3,12 @@
 const ROUNDS = 101;
 const LEAST = 2; // milliseconds of one reading: many ticks of a page's clock
 
-/** Loads a plain script and gives what it declares. */
-async function script(address, name) {
+/** Runs a plain script; what it declares is known here afterwards. */
+async function script(address) {
   const element = document.createElement("script");
   const loaded = new Promise((resolve, reject) => Object.assign(element, { onload: resolve, onerror: reject }));
   document.head.append(Object.assign(element, { src: address }));
   await loaded;
-  return (0, eval)(name);
 }
 
 /**
@@ -20,9 +19,10 @@ const RUNTIMES = {
   "edgeprune, C in WebAssembly": {
     suffix: "js",
     async load() {
-      const Network = await script("network.js", "Network");
+      await script("network.js");
       return async (address) => {
-        const network = await Network.start(await script(address, "MODEL"));
+        await script(address);
+        const network = await Network.start(MODEL);
         return (numbers) => network.run(numbers);
       };
     },
@@ -136,7 +136,7 @@ function show(rows) {
       row.network === "model" ? "compressed" : "dense",
       `${(row.bytes / 1000).toLocaleString("en", { maximumFractionDigits: 0 })} KB`,
       row.firstAnswer === null ? "" : `${row.firstAnswer.toFixed(0)} ms`,
-      `${row.median.toPrecision(2)} µs`,
+      `${row.median.toLocaleString("en", { maximumSignificantDigits: 3 })} µs`,
     ];
     const line = document.createElement("tr");
     for (const text of cells) line.append(Object.assign(document.createElement("td"), { textContent: text }));
