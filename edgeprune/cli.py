@@ -131,9 +131,12 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-RATIOx]")
 @SOURCE
-@click.option("--method", "criterion", default="magnitude", show_default=True, help="Which weights matter: a criterion's name.")
-@click.option("--schedule", help="When to prune: iterative or one-shot.  [default: by the data]")
+@click.option("--method", default="magnitude", show_default=True, help="What `edgeprune methods` lists, or file.py:function.")
+@click.option("--criterion", help="Another criterion for that method: which weights matter.")
+@click.option("--schedule", help="Another schedule for that method: iterative, one-shot, gradual, ...")
 @click.option("--retrain", default="lr-rewind", show_default=True, help="lr-rewind, fine-tune, weight-rewind or none.")
+@click.option("--rewind-to", type=click.Path(), help="An earlier checkpoint, for weight-rewind.  [default: CHECKPOINT]")
+@click.option("--distill", type=float, default=0.0, show_default=True, help="Share of the loss from imitating CHECKPOINT, 0 to 1.")
 @click.option("--aap/--no-aap", default=True, help="All-alive pruning: no budget for dead connections.", show_default=True)
 @click.option("--rounds", type=click.IntRange(1), help="Prune-and-retrain rounds.  [default: by the ratio]")
 @click.option("--epochs", type=click.IntRange(0), help="Epochs of retraining per round.  [default: by the data]")
@@ -150,12 +153,17 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet: bool, as_json: bool, **given: Any) -> None:
     """Prune CHECKPOINT to 1/RATIO of its weights, all of them alive; shrink, export, verify and measure it."""
     from .delivery import targets_of
-    from .pipeline import compress_source
+    from .pipeline import compress_source, help_to_prune
+    from .pruning import leads
     from .report import show, show_progress
 
     source = source_from(checkpoint, given)
     targets_of(target)
     folder = Path(out) if out else Path(f"{Path(checkpoint).stem}-{ratio:g}x")
+    if not leads():
+        given = {name: value for name, value in given.items() if name not in ("optimize", "measure")}
+        help_to_prune(source, ratio, out=folder, **given)
+        return
     with show_progress(quiet=quiet) as progress:
         report = compress_source(source, ratio, targets=target, out=folder, progress=progress, command=sys.argv[1:], **given)
     if as_json:
@@ -296,6 +304,17 @@ def targets(as_json: bool) -> None:
 
     found = all_targets()
     click.echo(json.dumps(to_plain(found), indent=1)) if as_json else print_targets(found)
+
+
+@main.command()
+@JSON
+def methods(as_json: bool) -> None:
+    """List the pruning methods: what they need, where they come from, when to use which."""
+    from .pruning import METHODS
+    from .report.methods import print_methods
+
+    found = [method.to_dict() for method in METHODS.values()]
+    click.echo(json.dumps(found, indent=1)) if as_json else print_methods(found)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .checkpoint import save_checkpoint
 from .delivery import Delivered, deliver, staging, targets_of
 from .graph import Graph
 from .passes import shrink
-from .pruning import Masks, Probe, Pruned, evaluate, prunable, prune
+from .pruning import Masks, Probe, Progress, Pruned, evaluate, prunable, prune
 from .report import Report
 from .runlog import Listener, RunLog
 from .sources import Opened, Source, weight_counts
@@ -45,7 +46,7 @@ def compress(
 
     `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
     what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
-    goes to `edgeprune.prune` (criterion, schedule, retrain, aap, rounds, epochs, lr, batch_size, seed, device, precision).
+    goes to `edgeprune.prune` (method, schedule, retrain, distill, aap, rounds, epochs, lr, batch_size, seed, device, precision).
     `resume=True` goes on with a killed run in the same folder, to the same result.
 
     Raises EdgepruneError for input it cannot use, before anything is written, and CheckFailed when a promise does not hold:
@@ -78,17 +79,7 @@ def compress_source(
         dense = opened.graph()
         if opened.data is None:
             log.warning("no data: accuracy is neither recovered by retraining nor measured; give --data to do both")
-        pruned = prune(
-            opened.loaded.module,
-            ratio,
-            data=opened.data,
-            example_inputs=opened.loaded.example_inputs,
-            masks=opened.loaded.masks,
-            work_dir=out / WORK,
-            resume=resume,
-            progress=told,
-            **pruning,
-        )
+        pruned = _pruned(opened, ratio, out, resume, told, pruning)
         told.phase("removing dead channels")
         small = shrink(opened.graph(pruned.module))
         delivered = deliver(
@@ -106,6 +97,31 @@ def compress_source(
         _move(folder, out, [*_files(delivered), *kept, "report.json"])
         shutil.rmtree(out / WORK, ignore_errors=True)
     return report
+
+
+def help_to_prune(source: Source, ratio: float, *, out: str | os.PathLike[str], resume: bool = False, **pruning: Any) -> None:
+    """The part in `compress_source` of a process that does not lead: it prunes and trains along, and writes nothing."""
+    _pruned(source.open(), ratio, Path(out), resume, None, pruning)
+
+
+def _pruned(
+    opened: Opened, ratio: float, out: Path, resume: bool, progress: Progress | None, pruning: Mapping[str, Any]
+) -> Pruned:
+    given = dict(pruning)
+    if isinstance(path := given.get("rewind_to"), str | os.PathLike):
+        earlier = replace(opened.source, path=path, model=opened.source.model or opened.loaded.model_spec, stored_masks="ignore")
+        given["rewind_to"] = earlier.open(with_data=False).loaded.module.state_dict()
+    return prune(
+        opened.loaded.module,
+        ratio,
+        data=opened.data,
+        example_inputs=opened.loaded.example_inputs,
+        masks=opened.loaded.masks,
+        work_dir=out / WORK,
+        resume=resume,
+        progress=progress,
+        **given,
+    )
 
 
 def export(
