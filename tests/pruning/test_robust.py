@@ -35,7 +35,8 @@ def test_an_attack_stays_within_its_reach_and_the_pixels_range(steps: int) -> No
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (threat.mean, threat.std))
     pixels, before = moved * std + mean, x * std + mean
     assert float((pixels - before).abs().max()) <= EPSILON + 1e-6
-    assert pixels.min() >= -1e-6 and pixels.max() <= 1 + 1e-6
+    assert pixels.min() >= -1e-6
+    assert pixels.max() <= 1 + 1e-6
     assert all(p.grad is None for p in net.parameters())
 
 
@@ -105,7 +106,8 @@ def test_the_gradient_of_a_score_is_the_sign_times_weight_times_slope_also_where
     out.backward(slope)
     expected = part.scores.detach().sign() * weight * slope
     assert torch.allclose(part.scores.grad, expected, rtol=1e-12)
-    assert int((out == 0).sum()) == 30 and (part.scores.grad[out == 0] != 0).all()
+    assert int((out == 0).sum()) == 30
+    assert (part.scores.grad[out == 0] != 0).all()
 
 
 def test_counts_are_the_same_share_of_every_layer() -> None:

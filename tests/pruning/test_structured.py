@@ -43,8 +43,9 @@ def test_the_filters_of_a_chain_can_all_leave_but_the_classes() -> None:
     found = filters.free_filters(net, Probe(net, (torch.zeros(1, 3, 32, 32),)))
     weights = [name for name, p in net.named_parameters() if p.dim() > 1]
     assert [f.name for f in found] == weights[:-1]
-    perceptron = LeNet300()
-    assert [f.name for f in filters.free_filters(perceptron, Probe(perceptron, (torch.zeros(1, 1, 28, 28),)))] == ["fc1.weight", "fc2.weight"]
+    net = LeNet300()
+    found = filters.free_filters(net, Probe(net, (torch.zeros(1, 1, 28, 28),)))
+    assert [f.name for f in found] == ["fc1.weight", "fc2.weight"]
 
 
 def test_an_expanded_layer_takes_its_depthwise_one_along() -> None:

@@ -56,7 +56,8 @@ class Scored(nn.Module):
         self.count = count
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight * _Best.apply(self.scores, self.count)
+        chosen: Tensor = _Best.apply(self.scores, self.count)  # type: ignore[no-untyped-call]
+        return weight * chosen
 
 
 def layer_counts(masks: Masks, budget: int) -> dict[str, int]:

@@ -5,4 +5,7 @@ from __future__ import annotations
 from .attack import Threat, pgd, robust_accuracy
 from .objectives import Adversarial, Trades
 
-__all__ = ["Adversarial", "Threat", "Trades", "pgd", "robust_accuracy"]
+# How to train so that it holds, by name: an objective of a threat.
+ROBUST: dict[str, type[Adversarial] | type[Trades]] = {"trades": Trades, "adversarial": Adversarial}
+
+__all__ = ["ROBUST", "Adversarial", "Threat", "Trades", "pgd", "robust_accuracy"]

@@ -33,7 +33,9 @@ class Threat:
 
     def __post_init__(self) -> None:
         if not 0 <= self.epsilon <= 1:
-            raise EdgepruneError(f"epsilon={self.epsilon} is not a part of the pixels' range; give a number from 0 to 1, like 8/255")
+            raise EdgepruneError(
+                f"epsilon={self.epsilon} is not a part of the pixels' range; give a number from 0 to 1, like 8/255"
+            )
 
     @classmethod
     def of(cls, epsilon: float, preprocessing: Preprocessing | None) -> Threat:
@@ -56,6 +58,11 @@ class Threat:
 
 def _per_channel(values: Sequence[float], x: Tensor) -> Tensor:
     return x.new_tensor(list(values)).view(-1, *[1] * (x.dim() - 2))
+
+
+def wrong_about(y: Tensor) -> Callable[[Tensor], Tensor]:
+    """The summed loss of logits against the labels `y`: what an attacker wants large."""
+    return lambda logits: F.cross_entropy(logits, y, reduction="sum")
 
 
 def pgd(
@@ -107,9 +114,7 @@ def robust_accuracy(
             holds = torch.ones(len(y), dtype=torch.bool, device=device)
             for _ in range(restarts):
                 noise = (2 * torch.rand(x.shape, generator=draw) - 1).to(device) * threat.epsilon * threat.unit(x)
-                attacked = pgd(
-                    module, x, lambda logits, y=y: F.cross_entropy(logits, y, reduction="sum"), threat, steps=steps, start=x + noise
-                )
+                attacked = pgd(module, x, wrong_about(y), threat, steps=steps, start=x + noise)
                 with torch.no_grad():
                     holds &= module(attacked).argmax(1) == y
             safe, seen = safe + int(holds.sum()), seen + len(y)

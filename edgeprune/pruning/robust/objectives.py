@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..training import Objective, set_mode
-from .attack import Threat, pgd
+from .attack import Threat, pgd, wrong_about
 
 START_NOISE = 0.001
 
@@ -25,7 +25,7 @@ class Adversarial(Objective):
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
         with _judged(model):
-            worst = pgd(model, x, lambda found: F.cross_entropy(found, y, reduction="sum"), self.threat, steps=self.steps)
+            worst = pgd(model, x, wrong_about(y), self.threat, steps=self.steps)
         return F.cross_entropy(model(worst), y)
 
 

@@ -18,15 +18,17 @@ from ..flow import Probe
 from ..masks import Masks, prunable
 from .readers import bound_weights, norms_behind
 
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
 
 @dataclass(frozen=True)
 class Filters:
-    """The output filters of one layer; `norm` is the batch norm that alone reads them, if there is one."""
+    """The output filters of one layer; `norm` is the batch norm with scales that alone reads them, if there is one."""
 
     name: str
     weight: nn.Parameter
     bias: nn.Parameter | None
-    norm: nn.Module | None
+    norm: BatchNorm | None
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -56,10 +58,11 @@ def free_filters(module: nn.Module, probe: Probe) -> list[Filters]:
         layer = module.get_submodule(name.rpartition(".")[0])
         bias = layer._parameters.get("bias")
         norm = module.get_submodule(norms[name]) if name in norms else None
-        found.append(Filters(name, weights[name], bias, norm))
+        found.append(Filters(name, weights[name], bias, norm if isinstance(norm, BatchNorm) else None))
     if not found:
         raise EdgepruneError(
-            "no filter of this network can leave as a whole: what its layers make ends in sums or outputs; prune single weights instead"
+            "no filter of this network can leave as a whole: what its layers make ends in sums or outputs; "
+            "prune single weights instead"
         )
     return found
 

@@ -21,7 +21,7 @@ def l1_filters(run: Run) -> None:
     if run.records:
         return
     layers = free_filters(run.module, run.probe)
-    run.open_round(run.budget, 1)
+    run.begin_round(run.budget, 1)
     keep = same_share(layers, mean_sizes(layers), run.masks, run.probe, run.budget)
     take_out(run, layers, keep)
     finish(run)

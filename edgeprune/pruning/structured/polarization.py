@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import EdgepruneError
 from ..run import Run
 from ..training import Steering, snapshot
-from .filters import Filters, Keep, cut, free_filters, smallest_first
+from .filters import BatchNorm, Filters, Keep, cut, free_filters, smallest_first
 from .rounds import finish, take_out
 
 T = 1.2
@@ -20,6 +20,7 @@ BINS = 100
 TRIALS = 5
 CLOSE = 0.05  # of the budget
 FIRST_STRENGTH = 1e-3
+LR = 0.01
 
 
 def regularizer(scales: Tensor, t: float = T) -> Tensor:
@@ -49,7 +50,7 @@ def gap(scales: Tensor, largest: float = 1.0) -> float:
 class Polarizing(Steering):
     """Adds `strength` times the regularizer's gradient, and keeps scales between 0 and `largest`."""
 
-    def __init__(self, norms: Sequence[nn.Module], strength: float, largest: float, t: float = T) -> None:
+    def __init__(self, norms: Sequence[BatchNorm], strength: float, largest: float, t: float = T) -> None:
         self.norms, self.strength, self.largest, self.t = norms, strength, largest, t
 
     def before(self, step: int) -> None:
@@ -58,7 +59,7 @@ class Polarizing(Steering):
     @torch.no_grad()
     def update(self, step: int) -> bool:
         scales = [norm.weight for norm in self.norms]
-        slopes = slope(torch.cat([s.detach() for s in scales]), self.t).split([len(s) for s in scales])
+        slopes = torch.split(slope(torch.cat([s.detach() for s in scales]), self.t), [len(s) for s in scales])
         for scale, own in zip(scales, slopes, strict=True):
             scale.grad = own * self.strength if scale.grad is None else scale.grad + self.strength * own
         return True
@@ -76,11 +77,12 @@ class Polarizing(Steering):
 def make_positive(layers: Sequence[Filters]) -> None:
     """Negative scales change their sign together with their filters and measured means: the same function."""
     for layer in layers:
-        norm = layer.norm
-        negative = norm.weight < 0  # type: ignore[union-attr, operator]
+        norm = _norm(layer)
+        negative = norm.weight < 0
         layer.weight[negative] *= -1
-        norm.weight[negative] *= -1  # type: ignore[union-attr, index]
-        norm.running_mean[negative] *= -1  # type: ignore[union-attr, index]
+        norm.weight[negative] *= -1
+        if norm.running_mean is not None:
+            norm.running_mean[negative] *= -1
         if layer.bias is not None:
             layer.bias[negative] *= -1
 
@@ -95,26 +97,29 @@ def polarization(run: Run) -> None:
         return
     layers = [layer for layer in free_filters(run.module, run.probe) if layer.norm is not None]
     if not layers:
-        raise EdgepruneError("polarization works on the scales of batch norms, and no free layer has one behind it; try l1-filters")
-    run.open_round(run.budget, 1)
+        raise EdgepruneError(
+            "polarization works on the scales of batch norms, and no free layer has one behind it; try l1-filters"
+        )
+    run.begin_round(run.budget, 1)
     make_positive(layers)
-    largest = max(1.0, *(float(layer.norm.weight.detach().max()) for layer in layers))  # type: ignore[union-attr, operator]
+    norms = [_norm(layer) for layer in layers]
+    largest = max(1.0, *(float(norm.weight.detach().max()) for norm in norms))
     start = snapshot(run.module)
-    norms = [layer.norm for layer in layers if layer.norm is not None]
     low, high, strength = 0.0, math.inf, FIRST_STRENGTH
-    best: tuple[float, dict[str, Tensor]] | None = None
+    nearest, best = math.inf, start
+    recipe = replace(run.plan.recipe, optimizer="sgd", curve="cosine", lr=LR)
     for _ in range(TRIALS):
         run.module.load_state_dict(start)
-        run.train(replace(run.plan.recipe, optimizer="sgd", curve="cosine", lr=0.01), steering=Polarizing(norms, strength, largest))
+        run.train(recipe, Polarizing(norms, strength, largest))
         kept = cut(run.masks, at_gaps(layers, largest), run.probe).kept
         off = abs(math.log(max(kept, 1) / run.budget))
-        if best is None or off < best[0]:
-            best = off, snapshot(run.module)
+        if off < nearest:
+            nearest, best = off, snapshot(run.module)
         if off < CLOSE:
             break
         low, high = (strength, high) if kept > run.budget else (low, strength)
         strength = strength * 4 if high == math.inf else strength / 4 if low == 0 else math.sqrt(low * high)
-    run.module.load_state_dict(best[1])  # type: ignore[index]
+    run.module.load_state_dict(best)
     scales = {layer.name: _scales(layer) for layer in layers}
     keep = smallest_first(scales, run.masks, run.probe, run.budget, at_gaps(layers, largest))
     take_out(run, layers, keep)
@@ -132,4 +137,10 @@ def at_gaps(layers: Sequence[Filters], largest: float) -> Keep:
 
 
 def _scales(layer: Filters) -> Tensor:
-    return layer.norm.weight.detach().cpu()  # type: ignore[union-attr, operator, return-value]
+    return _norm(layer).weight.detach().cpu()
+
+
+def _norm(layer: Filters) -> BatchNorm:
+    if layer.norm is None:
+        raise EdgepruneError(f"{layer.name} has no batch norm behind it")
+    return layer.norm

@@ -1,7 +1,7 @@
 """Stripe-wise pruning: a filter loses single taps, all channels of one at once ("Pruning filter in filter", Meng et al. 2020).
 
-A tap of a filter, its weights at one place of the kernel over all channels, is a stripe. Every stripe has a number that multiplies
-it, the filter skeleton, which is trained with the weights under an L1 penalty.
+A tap of a filter, its weights at one place of the kernel over all channels, is a stripe. Every stripe has a number that
+multiplies it, the filter skeleton, which is trained with the weights under an L1 penalty.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .rounds import finish
 
 THRESHOLD = 0.01  # a stripe whose number is not above it is gone, and stays gone
 PENALTY = 1e-3  # the paper's 1e-5 is for 160 epochs from scratch; a checkpoint has a few
+LR = 0.01
 
 
 class Skeleton(nn.Module):
@@ -71,7 +72,9 @@ def with_skeletons(module: nn.Module, masks: Masks) -> dict[str, Skeleton]:
     found = {}
     for path, layer in list(module.named_modules()):
         name = f"{path}.weight" if path else "weight"
-        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and name in masks and layer.groups == 1 and layer.weight[0, 0].numel() > 1:
+        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) or name not in masks:
+            continue
+        if layer.groups == 1 and layer.weight[0, 0].numel() > 1:
             found[name] = Skeleton(layer.weight)
             parametrize.register_parametrization(layer, "weight", found[name])
     if not found:
@@ -107,7 +110,7 @@ def smallest_stripes(sizes: Mapping[str, Tensor], masks: Masks, probe: Probe, bu
         stays = torch.ones(len(whole), dtype=torch.bool)
         stays[order[: gone + steps]] = False
         fewer = Masks(masks)
-        for name, part in zip(names, stays.split([len(rows[name]) for name in names]), strict=True):
+        for name, part in zip(names, torch.split(stays, [len(rows[name]) for name in names]), strict=True):
             fewer[name] = masks[name] & part.view(sizes[name].shape).unsqueeze(1)
         return probe.alive(fewer)
 
@@ -118,12 +121,12 @@ def stripes(run: Run) -> None:
     """Trains weights and skeletons together, cuts, and retrains what is left."""
     if run.records:
         return
-    run.open_round(run.budget, 1)
+    run.begin_round(run.budget, 1)
     run.masks.apply(run.module)
     skeletons = with_skeletons(run.module, run.masks)
     try:
-        recipe = replace(run.plan.recipe, optimizer="sgd", curve="cosine", lr=0.01)
-        run.train(recipe, steering=Thinning(skeletons, PENALTY, THRESHOLD))
+        recipe = replace(run.plan.recipe, optimizer="sgd", curve="cosine", lr=LR)
+        run.train(recipe, Thinning(skeletons, PENALTY, THRESHOLD))
     finally:
         sizes = folded(run.module, skeletons)
     run.masks = smallest_stripes(sizes, run.masks, run.probe, run.budget)

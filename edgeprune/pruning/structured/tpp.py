@@ -1,8 +1,8 @@
-"""Trainability preserving pruning: filters are decorrelated from those that stay, and faded, before they go (Wang and Fu 2023)."""
+"""Trainability preserving pruning: filters are decorrelated from those that stay, and faded, then go (Wang and Fu 2023)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -88,9 +88,9 @@ def tpp(run: Run) -> None:
     if run.records:
         return
     layers = free_filters(run.module, run.probe)
-    run.open_round(run.budget, 1)
+    run.begin_round(run.budget, 1)
     keep = same_share(layers, mean_sizes(layers), run.masks, run.probe, run.budget)
     fading = replace(run.plan.recipe, optimizer="sgd", curve="constant", lr=LR)
-    run.train(fading, steering=Fading(layers, keep))
+    run.train(fading, Fading(layers, keep))
     take_out(run, layers, keep)
     finish(run)
