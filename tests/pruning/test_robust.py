@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from nets import LeNet5
+from nets import LeNet5, Memory, made_up, mnist
 from torch import nn
 
+from edgeprune.checkpoint import load
 from edgeprune.data import Preprocessing
 from edgeprune.errors import EdgepruneError
-from edgeprune.pruning import Probe
+from edgeprune.pruning import Probe, prune, robust_accuracy
 from edgeprune.pruning.criteria.hydra import Scored, best, first_scores, layer_counts
 from edgeprune.pruning.robust import Adversarial, Threat, Trades, pgd
 
@@ -117,3 +120,42 @@ def test_counts_are_the_same_share_of_every_layer() -> None:
     assert sum(counts.values()) == probe.total // 10
     for name, count in counts.items():
         assert abs(count - probe.shapes[name].numel() / 10) <= 1
+
+
+# ---- whole runs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("robust", ["trades", "adversarial"])
+def test_training_against_an_attack_holds_better(mnist_sample: Path, robust: str) -> None:
+    data = mnist(mnist_sample / "data")
+    few = dataclasses.replace(data, train=Memory(*data.train.first(3000)), test=Memory(*data.test.first(300)))
+    net = load(mnist_sample / "lenet_300_100.pt").module
+    settings = {"data": few, "schedule": "one-shot", "epochs": 1, "batch_size": 64, "lr": 1e-3}
+    plain = prune(net, 1.5, **settings)
+    held = prune(net, 1.5, **settings, robust=robust, epsilon=0.1)
+    threat = Threat.of(0.1, few.preprocessing)
+    assert held.robust_after == robust_accuracy(held.module, few.test, threat)
+    assert held.robust_before is not None
+    assert plain.robust_after is None
+    assert held.robust_after > robust_accuracy(plain.module, few.test, threat) + 0.05
+    assert held.robust_after <= held.accuracy_after
+
+
+def test_hydra_keeps_the_budget_all_alive_and_leaves_the_weights_to_the_retraining(mnist_sample: Path) -> None:
+    data = mnist(mnist_sample / "data")
+    few = dataclasses.replace(data, train=Memory(*data.train.first(256)), test=Memory(*data.test.first(50)))
+    net = load(mnist_sample / "lenet_300_100.pt").module
+    pruned = prune(net, 20, data=few, method="hydra", robust="trades", epsilon=0.1, retrain="none")
+    assert pruned.kept == pruned.alive == pruned.total // 20
+    weights = dict(net.named_parameters())
+    for name, mask in pruned.masks.items():
+        assert torch.equal(dict(pruned.module.named_parameters())[name], weights[name] * mask)
+    by_size = prune(net, 20, data=few, method="layerwise", schedule="one-shot", retrain="none")
+    assert not pruned.masks.same(by_size.masks)
+
+
+def test_unknown_ways_of_robust_training_are_refused() -> None:
+    with pytest.raises(EdgepruneError, match="trades, adversarial"):
+        prune(LeNet5(), 2, data=made_up((1, 28, 28), 64), robust="fgsm")
+    with pytest.raises(EdgepruneError, match="no images"):
+        prune(LeNet5(), 2, data=made_up((1, 28, 28), 64), robust="trades")

@@ -7,11 +7,11 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from nets import CifarResNet, LeNet300, vgg
+from nets import CifarResNet, LeNet300, made_up, vgg
 from torch import Tensor, nn
 
 from edgeprune.errors import EdgepruneError
-from edgeprune.pruning import Probe, Unholdable
+from edgeprune.pruning import Probe, Unholdable, prune
 from edgeprune.pruning.structured import filters
 from edgeprune.pruning.structured.polarization import gap, make_positive, regularizer, slope
 from edgeprune.pruning.structured.stripes import Thinning, folded, smallest_stripes, with_skeletons
@@ -289,3 +289,57 @@ def test_the_smallest_stripes_go_whole_and_one_of_every_layer_stays() -> None:
     for name in sizes:
         whole = masks[name].any(1)
         assert whole.any()
+
+
+# ---- whole runs -----------------------------------------------------------------------------------------------------
+
+
+def small_residual_network() -> nn.Module:
+    torch.manual_seed(3)
+    return CifarResNet(1, 8).eval()
+
+
+@pytest.mark.parametrize("method", ["l1-filters", "tpp", "polarization", "stripes"])
+def test_every_method_ends_within_its_budget_alive_and_smaller(method: str) -> None:
+    from edgeprune import capture, shrink
+
+    net, data = small_residual_network(), made_up((3, 16, 16), 256)
+    before = [p.clone() for p in net.parameters()]
+    pruned = prune(net, 1.7, data=data, method=method, epochs=1, batch_size=32)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert pruned.alive == pruned.kept <= pruned.total // 1.7
+    assert pruned.kept > pruned.total / 4
+    assert pruned.accuracy_after is not None
+    x = data.test.first(32)[0]
+    small = shrink(capture(pruned.module, (x[:1],)))
+    with torch.no_grad():
+        expected = pruned.module(x)
+    assert torch.allclose(torch.from_numpy(small.run(x.numpy())), expected, atol=1e-5 * float(expected.abs().max()))
+    shapes = {node.source: node.op.arrays["weight"].shape for node in small.nodes if "weight" in node.op.arrays}
+    inside = [f"layer{s}.0.conv1" for s in (1, 2, 3)]
+    if method != "stripes":
+        assert any(shapes[name][0] < len(net.get_submodule(name).weight) for name in inside)
+        rows = {name: pruned.masks[f"{name}.weight"].flatten(1).any(1) for name in inside}
+        assert all(shapes[name][0] == int(row.sum()) for name, row in rows.items())
+    else:
+        for name, mask in pruned.masks.items():
+            if mask.dim() == 4 and mask[0, 0].numel() > 1:
+                live = mask.any(2).any(2).any(0)  # input channels with anything left
+                assert (mask.any(1, keepdim=True) & live.view(1, -1, 1, 1) == mask).all(), name
+
+
+@pytest.mark.parametrize("method", ["tpp", "polarization", "stripes"])
+def test_methods_that_train_first_say_that_they_need_data(method: str) -> None:
+    with pytest.raises(EdgepruneError, match="needs training data"):
+        prune(small_residual_network(), 2, method=method, example_inputs=(torch.zeros(1, 3, 16, 16),))
+
+
+def test_l1_filters_need_no_data() -> None:
+    pruned = prune(small_residual_network(), 1.5, method="l1-filters", example_inputs=(torch.zeros(1, 3, 16, 16),))
+    assert pruned.kept <= pruned.total / 1.5
+
+
+def test_polarization_says_what_it_misses() -> None:
+    data = made_up((1, 28, 28), 64)
+    with pytest.raises(EdgepruneError, match="try l1-filters"):
+        prune(LeNet300(), 2, data=data, method="polarization", epochs=1)

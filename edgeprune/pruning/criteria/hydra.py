@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +16,6 @@ from .context import Context
 from .quotas import uniform_shares, whole_numbers, within_quotas
 
 RECIPE = Recipe(epochs=5, lr=0.1, batch_size=128, optimizer="sgd", curve="cosine", weight_decay=1e-4)
-
-
-class _Best(torch.autograd.Function):
-    """1 for the `count` largest |scores|, 0 for the others; backwards the mask is taken for |scores| itself."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, count: int) -> Tensor:
-        ctx.save_for_backward(scores)
-        return best(scores, count)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (scores,) = ctx.saved_tensors
-        return slope * scores.sign(), None
 
 
 def best(scores: Tensor, count: int) -> Tensor:
@@ -54,10 +39,15 @@ class Scored(nn.Module):
         # What is masked already has no score, and gets none: its weight is zero.
         self.scores = nn.Parameter(first_scores(weight.detach() * mask))
         self.count = count
+        self._chosen, self._of = best(self.scores, count), self.scores._version
 
     def forward(self, weight: Tensor) -> Tensor:
-        chosen: Tensor = _Best.apply(self.scores, self.count)  # type: ignore[no-untyped-call]
-        return weight * chosen
+        # An attack asks many times between two changes of the scores.
+        if self._of != self.scores._version or self._chosen.device != weight.device:
+            self._chosen, self._of = best(self.scores, self.count), self.scores._version
+        size = self.scores.abs()
+        # Forwards the mask alone; backwards it is taken for |scores| itself.
+        return weight * (self._chosen + (size - size.detach()))
 
 
 def layer_counts(masks: Masks, budget: int) -> dict[str, int]:
