@@ -189,6 +189,38 @@ def test_the_outputs_of_a_dictionary_keep_its_keys() -> None:
     assert agrees(Does(lambda x: {"far": x + 1, "near": x * 2}), rand(*MAP)).outputs == ("far", "near")
 
 
+def test_an_output_that_is_called_as_an_input_gets_a_name_of_its_own() -> None:
+    graph = agrees(Does(lambda x: {"input": x + 1, "input_output": x * 2}), rand(*MAP))
+    assert (list(graph.inputs), graph.outputs) == (["input"], ("input_output_2", "input_output"))
+
+
+@pytest.mark.parametrize("places", [(None, 3), (3, None), (8, 3), None, 8], ids=str)
+@pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+def test_an_adaptive_layer_knows_which_axes_it_keeps(kind: Callable[..., nn.Module], places: object) -> None:
+    if places is None:
+        places = (None, None)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), kind(places)).eval()
+    larger = capture(module, rand(*MAP)).at((3, 12, 10))
+    x = rand(2, 3, 12, 10)
+    with torch.no_grad():
+        assert_close(module(x).numpy(), larger.run(x.numpy()), 1e-5)
+
+
+def test_an_adaptive_layer_that_runs_twice_knows_it_each_time() -> None:
+    module = Does(lambda x, pool: pool(pool(x) + 1), pool=nn.AdaptiveAvgPool2d((None, 3))).eval()
+    larger = capture(module, rand(*MAP)).at((3, 12, 10))
+    x = rand(2, 3, 12, 10)
+    assert_close(module(x).numpy(), larger.run(x.numpy()), 1e-6)
+
+
+def test_a_pooling_call_that_may_keep_an_axis_or_not_runs_at_the_size_it_was_captured_at_alone() -> None:
+    graph = agrees(Does(lambda x: F.adaptive_avg_pool2d(x, (None, 3))), rand(*MAP))
+    with pytest.raises(ValueError, match=r"captured at \(8, 8\).*nn\.AdaptiveAvgPool2d"):
+        graph.at((3, 12, 10))
+    # Pooling to one place is what it looks like.
+    assert agrees(Does(lambda x: F.adaptive_avg_pool2d(x, 1)), rand(*MAP)).at((3, 12, 10)).values["output"].shape == (3, 1, 1)
+
+
 def test_one_output_is_called_output_and_one_input_input() -> None:
     graph = agrees(nn.Linear(6, 4), rand(*VECTOR))
     assert (list(graph.inputs), graph.outputs) == (["input"], ("output",))

@@ -1,10 +1,9 @@
 """torch -> Graph: the only place where PyTorch's op names meet the graph.
 
+Where elements lie, and what ops of both captures share, is in laying/.
+
 walk.py        the walk over an exported program: arguments, constants, names, in-place ops, refusals
 naming.py      what an exported node and its layer are called
-layout.py      where a value's elements lie in the tensor PyTorch sees: reshapes and permutations without nodes
-taking.py      from a layout to a value: the rearrangement that a reader needs
-scores.py      attention, however it is written
 views.py       reshapes and permutations
 layers.py      convolutions, linear, normalisation, embedding
 activations.py functions of one element, softmax
@@ -12,7 +11,9 @@ pooling.py     pooling, sums over axes, upsampling
 recurrent.py   LSTM, GRU
 arithmetic.py  sums and products
 products.py    matrix products and attention
+masks.py       comparisons, logic, choices by a mask
 moves.py       slices, padding, concatenation
+windows.py     attention within windows, made the same at every size
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from torch import nn
 
 from ..errors import Unsupported
 from ..graph import Graph, Value
-from . import activations, arithmetic, layers, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
-from .layout import BATCH
-from .walk import Walk
+from . import activations, arithmetic, layers, masks, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
+from .walk import BATCH, Walk
+from .windows import at_every_size
 
 log = logging.getLogger("edgeprune")
 
@@ -44,7 +45,10 @@ def capture(module: nn.Module, example_inputs: Sequence[torch.Tensor] | torch.Te
         example_inputs = (example_inputs,)
     inputs = tuple(torch.zeros(BATCH, *x.shape[1:], dtype=x.dtype) for x in example_inputs)
     program = module if isinstance(module, torch.export.ExportedProgram) else _export(module, inputs)
-    return capture_program(program, [tuple(x.shape[1:]) for x in inputs])
+    names = ["input"] if len(inputs) == 1 else [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    values = [Value(tuple(x.shape[1:])) for x in inputs]
+    own = dict(module.named_modules(remove_duplicate=False)) if isinstance(module, nn.Module) else {}
+    return at_every_size(Walk(program, dict(zip(names, values, strict=True)), own).run(), own)
 
 
 def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
@@ -59,11 +63,3 @@ def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.export
             f"{type(module).__name__} cannot be exported by torch.export ({type(error).__name__}: {first[:200]}); "
             "its forward must not depend on the values of its input"
         ) from error
-
-
-def capture_program(program: torch.export.ExportedProgram, shapes: Sequence[tuple[int, ...]]) -> Graph:
-    """The graph of an exported program whose inputs have these shapes (without batch)."""
-    user_inputs = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
-    names = ["input"] if len(shapes) == 1 else user_inputs
-    values = [Value(shape) for shape in shapes]
-    return Walk(program, list(zip(names, values, strict=True))).run()

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from ..ops import Activation, Affine, Mul, PReLU, Softmax
-from .arithmetic import both
-from .layout import Laid, dtype_of
-from .moves import picked
+from ..laying.arithmetic import both
+from ..laying.layers import celu, clipped, selu, softmax, times
+from ..laying.layout import Laid
+from ..laying.moves import in_parts
+from ..laying.taking import settled
+from ..ops import Activation, Mul, PReLU
 from .naming import base_name
-from .scores import Length, Scores, normalised
-from .taking import settled
-from .walk import Walk, lower
+from .walk import Length, Walk, lower
 
 # ATen activations without settings, by the graph's name.
 PLAIN = {
@@ -36,26 +36,12 @@ def _clip(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
     low, high = (-np.inf if low is None else float(low)), (np.inf if high is None else float(high))
     if isinstance(a["self"], Length) and high == np.inf:
         return Length(a["self"].of, a["self"].dim, low)
-    if (low, high) == (0.0, 6.0):
-        op = Activation("relu6")
-    elif (low, high) == (0.0, np.inf):
-        op = Activation("relu")
-    else:
-        op = Activation("clip", low, high)
-    return walk.pointwise(node, a["self"], op)
+    return clipped(walk, node, a["self"], low, high)
 
 
 @lower("leaky_relu")
 def _leaky(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     return walk.pointwise(node, a["self"], Activation("leaky_relu", float(a["negative_slope"])))
-
-
-def times(walk: Walk, node: fx.Node, x: Any, factor: float) -> Laid:
-    """x times a number."""
-    laid = walk.laid(node, x)
-    value = walk.values[laid.name]
-    scale = np.full(value.channels, factor, dtype_of(node))
-    return walk.pointwise(node, laid, Affine(scale, np.zeros_like(scale), value.axis))
 
 
 @lower("elu")
@@ -67,14 +53,12 @@ def _elu(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
 
 @lower("selu")
 def _selu(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    # The two constants of self-normalising networks (Klambauer et al., 2017).
-    return times(walk, node, walk.pointwise(node, a["self"], Activation("elu", 1.6732632423543772)), 1.0507009873554805)
+    return selu(walk, node, a["self"])
 
 
 @lower("celu")
 def _celu(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    alpha = float(a["alpha"])
-    return times(walk, node, walk.pointwise(node, times(walk, node, a["self"], 1 / alpha), Activation("elu", 1.0)), alpha)
+    return celu(walk, node, a["self"], float(a["alpha"]))
 
 
 @lower("rrelu")
@@ -120,8 +104,8 @@ def _square(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
 @lower("glu")
 def _glu(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     x = walk.laid(node, a["self"])
-    half = x.shape[a["dim"]] // 2
-    value, gate = (picked(walk, node, x, a["dim"], range(s, s + half)) for s in (0, half))
+    dim = a["dim"] % len(x.dims)
+    value, gate = in_parts(walk, node, x, dim, [x.shape[dim] // 2] * 2)
     return both(walk, node, value, walk.pointwise(node, gate, Activation("sigmoid")), Mul())
 
 
@@ -139,13 +123,4 @@ def _softplus(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
 
 @lower("softmax", "log_softmax", "_softmax", "_log_softmax")
 def _softmax(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    if isinstance(a["self"], Scores):
-        if "log" in str(node.target):
-            raise walk.unsupported(node, "the logarithm of attention weights")
-        return normalised(walk, node, a["self"], a["dim"])
-    name, frame = walk.take(node, a["self"])
-    _, has_batch, axis = frame.dims[a["dim"] % len(frame.dims)]
-    if has_batch or axis is None:
-        raise walk.unsupported(node, "it runs over the batch")
-    made = walk.emit(Softmax(axis, log="log" in str(node.target)), [name], node)
-    return frame.lay(made, walk.values[made], node)
+    return softmax(walk, node, a["self"], a["dim"], "log" in str(node.target))

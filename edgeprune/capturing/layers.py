@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from ..graph import Op
+from ..laying.layers import layer, linear
+from ..laying.layout import Laid
 from ..ops import BatchNorm, Conv, ConvTranspose, Embedding, GroupNorm, LayerNorm, Linear
-from .layout import Laid
 from .walk import Walk, lower
 
 
@@ -17,11 +17,6 @@ def spread(setting: Any, axes: int) -> tuple[int, ...]:
     """A setting that may be one number for all axes, as one per axis."""
     numbers = [setting] if isinstance(setting, int) else list(setting)
     return tuple(numbers * axes) if len(numbers) == 1 else tuple(numbers)
-
-
-def layer(walk: Walk, node: fx.Node, argument: Any, op: Op) -> Laid:
-    """An op on `[batch, channels, *places]`."""
-    return walk.lay(walk.emit(op, [walk.ref(node, argument)], node), node)
 
 
 @lower("conv1d", "conv2d", "conv3d")
@@ -53,13 +48,6 @@ def _conv_transpose(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
 @lower("linear")
 def _linear(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     return linear(walk, node, a["input"], Linear(walk.weight(node, a["weight"]), walk.array(a["bias"])))
-
-
-def linear(walk: Walk, node: fx.Node, argument: Any, op: Linear) -> Laid:
-    """A fully connected layer over the last dim, wherever the batch is."""
-    name, frame = walk.take(node, argument, -1)
-    made = walk.emit(op, [name], node)
-    return frame.lay(made, walk.values[made], node)
 
 
 @lower("batch_norm")

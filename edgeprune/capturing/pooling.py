@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import fx
+from torch import fx, nn
 
 from ..graph import Shape
-from ..ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Binary, MaxPool, Mean, Reduce, Upsample
+from ..laying.arithmetic import both
+from ..laying.layers import layer
+from ..laying.layout import Laid
+from ..laying.sums import reduced
+from ..ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Binary, MaxPool, Upsample
 from ..ops.conv import Pads
-from .arithmetic import both
-from .layers import layer, spread
-from .layout import BATCH_DIM, Laid
+from .layers import spread
 from .naming import base_name
-from .taking import natural_channel
 from .walk import Walk, lower
 
 
@@ -41,15 +42,32 @@ def _avg_pool(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
 
 @lower("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
 def _adaptive(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    axes = len(walk.laid(node, a["self"]).dims) - 2
-    return layer(walk, node, a["self"], AdaptiveAvgPool(spread(a["output_size"], axes)))
+    return layer(walk, node, a["self"], AdaptiveAvgPool(*_places(walk, node, a)))
 
 
 @lower("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def _adaptive_max(walk: Walk, node: fx.Node, a: dict[str, Any]) -> list[Laid | None]:
-    axes = len(walk.laid(node, a["self"]).dims) - 2
     # The second result, where the largest elements are, has no meaning here.
-    return [layer(walk, node, a["self"], AdaptiveMaxPool(spread(a["output_size"], axes))), None]
+    return [layer(walk, node, a["self"], AdaptiveMaxPool(*_places(walk, node, a))), None]
+
+
+ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
+            nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)  # fmt: skip
+
+
+def _places(walk: Walk, node: fx.Node, a: dict[str, Any]) -> tuple[tuple[int | None, ...], Shape | None]:
+    """(places per axis, the only size that this is known for).
+
+    A program does not tell an axis that is kept as it is, whatever its size, from one that is pooled to the size it has; the
+    layer does.
+    """
+    size = walk.laid(node, a["self"]).shape[2:]
+    own = walk.layers.get(walk.source_of(node).split("@")[0])
+    if isinstance(own, ADAPTIVE):
+        said: Any = own.output_size
+        return (tuple(said) if isinstance(said, list | tuple) else (said,) * len(size)), None
+    places = spread(a["output_size"], len(size))
+    return places, size if any(n == p > 1 for n, p in zip(size, places, strict=True)) else None
 
 
 @lower("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
@@ -74,37 +92,12 @@ def _max(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
     if "other" in a:
         return both(walk, node, walk.laid(node, a["self"]), walk.laid(node, a["other"]), Binary(kind))
     if "dim" not in a:
-        return reduced(walk, node, kind, a["self"], None, False)
+        return reduced(walk, node, kind, a["self"], (), False)
     return [reduced(walk, node, kind, a["self"], [a["dim"]], a["keepdim"]), None]
 
 
 @lower("mean", "sum", "amax", "amin")
 def _reduce(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     kind = {"amax": "max", "amin": "min"}.get(base := base_name(node), base)
-    return reduced(walk, node, kind, a["self"], a.get("dim"), bool(a.get("keepdim")))
-
-
-def reduced(walk: Walk, node: fx.Node, kind: str, argument: Any, over: Any, keepdim: bool) -> Laid:
-    """One number for all elements along some dims; None or none stands for all of them."""
-    x = walk.laid(node, argument)
-    rank = len(x.dims)
-    dims = sorted(d % rank for d in (([over] if isinstance(over, int) else over) or range(rank)))
-    natural = natural_channel(walk, x)
-    if kind == "mean" and natural == 1 and dims == list(range(2, rank)) and rank > 2 and x.dims[0] == BATCH_DIM:
-        return layer(walk, node, x, AdaptiveAvgPool((1,) * (rank - 2)) if keepdim else Mean())
-    if natural is None or natural in dims:
-        left = [d for d in range(rank) if d not in dims and x.dims[d] != BATCH_DIM]
-        if not left:
-            # A sum over everything leaves one number: it becomes a channel of its own.
-            x = Laid(x.name, (*x.dims, ()), x.maker)
-            left = [rank]
-        natural = left[-1]
-    name, frame = walk.take(node, x, natural)
-    axes = [frame.dims[d] for d in dims]
-    if any(has_batch for _, has_batch, _ in axes):
-        raise walk.unsupported(node, "it sums up the batch")
-    places = tuple(axis for _, _, axis in axes if axis is not None)
-    made = walk.emit(Reduce(kind, places, True), [name], node)
-    laid = frame.lay(made, walk.values[made], node)
-    kept = [d for i, d in enumerate(laid.dims) if i < rank and (keepdim or i not in dims)]
-    return Laid(made, tuple(kept), node)
+    over = a.get("dim")
+    return reduced(walk, node, kind, a["self"], [over] if isinstance(over, int) else over or (), bool(a.get("keepdim")))

@@ -3,105 +3,57 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import fx
 
+from ..laying import scores as attention
+from ..laying.layers import linear
+from ..laying.layout import Laid
+from ..laying.masks import negated
+from ..laying.products import einsum, multiplied
+from ..laying.scores import Closed, Scores
 from ..ops import Linear
-from . import scores as attention
-from .layers import linear
-from .layout import Laid
-from .scores import Length, Scores
-from .walk import Walk, lower
-
-
-def multiplied(walk: Walk, node: fx.Node, x: Any, y: Any) -> Any:
-    """`x @ y`."""
-    if isinstance(x, Laid) and isinstance(y, torch.Tensor):
-        if y.ndim != 2:
-            raise walk.unsupported(node, f"a product with a constant of shape {tuple(y.shape)}")
-        return linear(walk, node, x, Linear(np.ascontiguousarray(y.detach().cpu().numpy().T)))
-    if isinstance(x, Laid) and isinstance(y, Laid):
-        return attention.product(walk, node, x, y)
-    if isinstance(x, Scores) and isinstance(y, Laid):
-        return attention.weighted(walk, node, x, y)
-    if isinstance(x, Laid) and isinstance(y, Scores):
-        # (v' @ scores') is (scores @ v)'.
-        flipped = replace(y, dims=(*y.dims[:-2], y.dims[-1], y.dims[-2]))
-        made = attention.weighted(walk, node, flipped, replace(x, dims=(*x.dims[:-2], x.dims[-1], x.dims[-2])))
-        return replace(made, dims=(*made.dims[:-2], made.dims[-1], made.dims[-2]))
-    raise walk.unsupported(node, "a product of a constant and a value, in this order")
+from .masks import is_truth
+from .walk import Length, Walk, lower
 
 
 @lower("matmul", "bmm", "mm", "__matmul__")
 def _matmul(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    x, y = a["self"], a.get("other", a.get("mat2"))
-    return multiplied(walk, node, x, y)
+    return multiplied(walk, node, walk.constant(a["self"]), walk.constant(a.get("other", a.get("mat2"))))
 
 
 @lower("baddbmm", "addmm", "addbmm")
 def _addmm(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    x, y = a.get("batch1", a.get("mat1")), a.get("batch2", a.get("mat2"))
-    added = a["self"]
-    if isinstance(x, Laid) and isinstance(y, torch.Tensor) and isinstance(added, torch.Tensor) and a["beta"] == a["alpha"] == 1:
-        return linear(walk, node, x, Linear(np.ascontiguousarray(y.detach().cpu().numpy().T), added.detach().cpu().numpy()))
+    x, y, added = (walk.constant(each) for each in (a.get("batch1", a.get("mat1")), a.get("batch2", a.get("mat2")), a["self"]))
+    if isinstance(x, Laid) and isinstance(y, np.ndarray) and isinstance(added, np.ndarray) and a["beta"] == a["alpha"] == 1:
+        return linear(walk, node, x, Linear(np.ascontiguousarray(y.T), added))
     result = multiplied(walk, node, x, y)
-    if not isinstance(result, Scores) or not isinstance(added, torch.Tensor):
+    if not isinstance(result, Scores) or (isinstance(added, Laid | Closed) and a["beta"] != 1):
         raise walk.unsupported(node, "it adds to a product that is neither a linear layer nor attention scores")
     result = attention.scaled(walk, node, result, a["alpha"])
-    return result if a["beta"] == 0 else attention.biased(walk, node, result, added * a["beta"])
+    if a["beta"] == 0:
+        return result
+    return attention.plus(walk, node, result, added * a["beta"] if isinstance(added, np.ndarray) else added)
 
 
 @lower("einsum")
 def _einsum(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    """Two operands that share their leading letters and are multiplied over one more, in any order of letters."""
-    equation = a["equation"].replace(" ", "")
-    operands = list(a["tensors"])
-    inputs, _, output = equation.partition("->")
-    first, _, second = inputs.partition(",")
-    if len(operands) != 2 or "." in equation or not output or len(set(first)) != len(first) or len(set(second)) != len(second):
-        raise walk.unsupported(node, f"einsum {equation!r}; it can be a product of two tensors along one axis")
-    x, y = operands
-    lead = [c for c in output if c in first and c in second]
-    summed = [c for c in first if c in second and c not in output]
-    rows, columns = [c for c in first if c not in second], [c for c in second if c not in first]
-    if len(summed) != 1 or len(rows) != 1 or len(columns) != 1 or set(output) != {*lead, *rows, *columns}:
-        raise walk.unsupported(node, f"einsum {equation!r}; it can be a product of two tensors along one axis")
-    x = _permuted(walk, node, x, first, [*lead, *rows, *summed])
-    y = _permuted(walk, node, y, second, [*lead, *summed, *columns])
-    result = multiplied(walk, node, x, y)
-    return _permuted(walk, node, result, "".join([*lead, *rows, *columns]), list(output))
-
-
-def _permuted(walk: Walk, node: fx.Node, x: Any, letters: str, wanted: list[str]) -> Any:
-    order = [letters.index(c) for c in wanted]
-    if isinstance(x, torch.Tensor):
-        return x.permute(order)
-    if isinstance(x, Laid | Scores):
-        return replace(x, dims=tuple(x.dims[i] for i in order))
-    raise walk.unsupported(node, "it multiplies a length")
+    operands = [walk.constant(each) for each in a["tensors"]]
+    if any(isinstance(each, Length) for each in operands):
+        raise walk.unsupported(node, "it multiplies a length")
+    return einsum(walk, node, a["equation"], operands)
 
 
 @lower("scaled_dot_product_attention")
 def _attention(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     q, k, v = (walk.laid(node, a[name]) for name in ("query", "key", "value"))
     scale = a["scale"] if a["scale"] is not None else 1 / math.sqrt(q.shape[-1])
-    scores = attention.product(walk, node, q, replace(k, dims=(*k.dims[:-2], k.dims[-1], k.dims[-2])))
-    scores = attention.scaled(walk, node, scores, scale)
-    mask = a["attn_mask"]
-    if a["is_causal"]:
-        mask = torch.ones(scores.sizes[attention.QUERIES], scores.sizes[attention.KEYS], dtype=torch.bool).tril()
-    if isinstance(mask, torch.Tensor):
-        if mask.dtype == torch.bool:
-            scores = attention.masked(walk, node, scores, ~mask, -math.inf)
-        else:
-            scores = attention.biased(walk, node, scores, mask)
-    elif mask is not None:
-        raise walk.unsupported(node, "its mask depends on the input; give a constant one")
-    return attention.weighted(walk, node, attention.normalised(walk, node, scores, -1), v)
+    mask = walk.constant(a["attn_mask"])
+    if isinstance(mask, Laid) and is_truth(node, 3, "attn_mask"):
+        mask = Closed(negated(walk, node, mask))
+    return attention.attended(walk, node, q, k, v, scale, mask, a["is_causal"])
 
 
 @lower("linalg_vector_norm", "norm")

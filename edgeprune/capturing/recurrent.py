@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from ..laying.layout import Laid
 from ..ops import GRU, LSTM, Cut, Join
-from .layout import Laid
 from .naming import base_name
 from .walk import Walk, lower
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+from torch import fx, nn
 
 from ..errors import Unsupported
-from ..graph import Array, Graph, Node, Op, Value
-from .layout import Frame, Laid, canonical
+from ..graph import Array, Graph, Op, Value
+from ..laying.layout import OPEN_BATCHES, Laid, batch_of
+from ..laying.scores import Closed, Scores
+from ..laying.taking import natural_channel
+from ..laying.trace import Trace, free
 from .naming import LEAVES, base_name, source_of
-from .scores import Length, Scores
-from .taking import natural_channel, settled, take
+
+# Every program is traced at this batch.
+BATCH = OPEN_BATCHES[0]
+
+
+@dataclass(frozen=True)
+class Length:
+    """The length of a vector along one dim, at least `floor`."""
+
+    of: Laid
+    dim: int = -1
+    floor: float = 0.0
+
 
 # What depends on the input of the network.
-TRACED = (Laid, Scores, Length)
+TRACED = (Laid, Scores, Length, Closed)
 
 Lowering = Callable[["Walk", fx.Node, dict[str, Any]], Any]
 LOWERINGS: dict[str, Lowering] = {}
@@ -50,71 +65,42 @@ def lower(*names: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
-class Walk:
-    """Goes through an exported program in running order and collects nodes."""
+class Walk(Trace):
+    """Goes through an exported program in running order and collects nodes. `layers`: the module's, by path, if there is one."""
 
-    def __init__(self, program: torch.export.ExportedProgram, inputs: Sequence[tuple[str, Value]]) -> None:
+    def __init__(
+        self, program: torch.export.ExportedProgram, inputs: Mapping[str, Value], layers: Mapping[str, nn.Module]
+    ) -> None:
+        super().__init__(inputs, batch_of(BATCH))
         self.program = program
-        self.inputs = dict(inputs)
-        self.values: dict[str, Value] = dict(inputs)
-        self.nodes: list[Node] = []
+        self.layers = layers
         self.made: dict[fx.Node, Any] = {}
-        self.taken: dict[tuple[Laid, int], tuple[str, Frame]] = {}
         self.order = {node: i for i, node in enumerate(program.graph.nodes)}
         self.weights: set[int] = set()
 
     # -- what lowerings call ---------------------------------------------------------------------------------------
 
-    def emit(self, op: Op, inputs: Sequence[str], node: fx.Node, what: str = "") -> str:
-        """Adds a node for `op` and returns the name of its value: the layer's, or the layer's and the op's (or `what`)."""
-        name = self._fresh(node, what)
-        ins = [self.values[i] for i in inputs]
-        try:
-            self.values[name] = op.value(*ins)
-        except ValueError as error:
-            raise self.unsupported(node, f"{error} (shapes {', '.join(str(v.shape) for v in ins)})") from None
-        self.nodes.append(Node(name, op, tuple(inputs), source_of(node)))
-        return name
-
-    def laid(self, node: fx.Node, argument: Any) -> Laid:
-        """The argument, which must be a tensor that depends on the input."""
-        if isinstance(argument, Scores):
-            raise self.unsupported(node, "it reads attention scores; only scaling, a constant bias, softmax and v may follow")
+    def laid(self, at: fx.Node, argument: Any, integers: bool = False) -> Laid:
         if isinstance(argument, Length):
-            raise self.unsupported(node, "it reads a length, which only the vector it belongs to may be divided by")
-        if not isinstance(argument, Laid):
-            raise self.unsupported(node, "it reads a constant where a value of the network is expected")
-        return argument
+            raise self.unsupported(at, "it reads a length, which only the vector it belongs to may be divided by")
+        return super().laid(at, argument, integers)
 
-    def take(self, node: fx.Node, argument: Any, channel: int | None = None) -> tuple[str, Frame]:
-        """The argument as a value with its channels on the tensor's dim `channel` (None: where they are), and its dims.
-
-        The batch may lie anywhere; `frame.lay(name, value)` gives a result of the same axes the dims it came with.
-        """
-        return take(self, node, self.laid(node, argument), channel)
-
-    def ref(self, node: fx.Node, argument: Any, channel: int | None = 1) -> str:
-        """The argument as a value `[batch, *axes]` with its channels on the tensor's dim `channel`."""
-        name, frame = self.take(node, argument, channel)
-        if not frame.batch_first:
-            raise self.unsupported(node, "its first axis is not the batch alone")
-        return name
-
-    def lay(self, name: str, node: fx.Node | None = None) -> Laid:
-        """A value as the tensor `[batch, *axes]`."""
-        return Laid(name, canonical(self.values[name].shape), node)
-
-    def pointwise(self, node: fx.Node, argument: Any, op: Op) -> Laid:
-        """An op that treats every element by itself, wherever it lies."""
-        laid = settled(self, node, self.laid(node, argument))
-        return Laid(self.emit(op, [laid.name], node), laid.dims, node)
-
-    def unsupported(self, node: fx.Node, why: str) -> Unsupported:
-        where = source_of(node) or "the model's own forward"
+    def unsupported(self, at: fx.Node, why: str) -> Unsupported:
+        where = source_of(at) or "the model's own forward"
         return Unsupported(
-            f"{where}: {node.target} has no meaning in the graph here: {why}. "
+            f"{where}: {at.target} has no meaning in the graph here: {why}. "
             "Rewrite the layer with a supported op, or teach edgeprune/capturing this one"
         )
+
+    def prepare(self, op: Op, name: str, at: fx.Node) -> str:
+        """Named after the view that asked for it, never as a layer."""
+        own = type(op).__name__.lower() if at.op != "call_function" or base_name(at) in LEAVES else ""
+        return self.emit(op, [name], at, own)
+
+    def dtype_of(self, at: fx.Node) -> np.dtype[Any]:
+        """The type of what the node makes; float32 for what has none."""
+        kind = str(getattr(at.meta.get("val"), "dtype", "torch.float32")).removeprefix("torch.")
+        return np.dtype(kind if kind.startswith("float") else "float32")
 
     def array(self, tensor: torch.Tensor | None) -> Array | None:
         """A weight as the graph keeps it; None stays None."""
@@ -124,13 +110,27 @@ class Walk:
         own = tensor.untyped_storage().data_ptr() in self.weights
         return np.ascontiguousarray((tensor if own else tensor.clone()).detach().cpu().numpy())
 
-    def weight(self, node: fx.Node, tensor: Any) -> Array:
-        """A weight that must be there and must not depend on the input."""
-        if isinstance(tensor, TRACED):
-            raise self.unsupported(node, "its weight is computed from the input")
-        array = self.array(tensor)
+    def constant(self, argument: Any) -> Any:
+        """A tensor or a number that does not depend on the input, as an array; what does depend on it as it is."""
+        if isinstance(argument, torch.Tensor):
+            return self.array(argument)
+        return np.asarray(argument) if isinstance(argument, bool | int | float) else argument
+
+    def weight(self, at: fx.Node, argument: Any) -> Array:
+        if isinstance(argument, TRACED):
+            raise self.unsupported(at, "its weight is computed from the input")
+        array = argument if isinstance(argument, np.ndarray) else self.array(argument)
         assert array is not None
         return array
+
+    # -- names -----------------------------------------------------------------------------------------------------
+
+    def source_of(self, at: fx.Node) -> str:
+        return source_of(at)
+
+    def name_of(self, at: fx.Node, what: str) -> str:
+        source, op = source_of(at), what or base_name(at).rstrip("_")
+        return source if op in LEAVES and source else ".".join(filter(None, (source, op)))
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
@@ -192,9 +192,12 @@ class Walk:
         if arguments.get("train") is True:
             raise self.unsupported(node, "dropout is in training mode; call eval() on the module")
         before, after = node.all_input_nodes[0].meta.get("val"), node.meta.get("val")
-        if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dtype != after.dtype:
+        first = next(iter(arguments.values()))
+        if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and not _keeps_numbers(before.dtype, after.dtype):
+            if after.dtype == torch.bool:
+                return LOWERINGS["bool"](self, node, {"self": first})
             raise self.unsupported(node, f"it changes the type of a value from {before.dtype} to {after.dtype}")
-        return next(iter(arguments.values()))
+        return first
 
     def _bind(self, node: fx.Node) -> dict[str, Any]:
         """The call's arguments by the names of the op's schema, defaults filled in."""
@@ -250,41 +253,33 @@ class Walk:
                 if base_name(user) in VIEWS and user not in seen:
                     seen.append(user)
 
-    def _fresh(self, node: fx.Node, what: str) -> str:
-        """A name no value has yet: the layer's, or the layer's and the op's."""
-        source, op = source_of(node), what or base_name(node).rstrip("_")
-        leaf = op in LEAVES
-        name = source if leaf and source else ".".join(filter(None, (source, op)))
-        candidate, count = name, 1
-        while candidate in self.values or candidate in ("input", "output"):
-            count += 1
-            candidate = f"{name}_{count}"
-        return candidate
-
     def _finish(self, node: fx.Node) -> Graph:
         """The graph, its outputs named: "output", or by key or number when there are several."""
         results = [self.made[n] if isinstance(n, fx.Node) else n for n in node.args[0]]  # type: ignore[union-attr]
         names = output_names(self.program, len(results))
-        renamed: dict[str, str] = {}
+        ends: dict[str, str] = {}
         for result, name in zip(results, names, strict=True):
             if isinstance(result, Scores):
                 raise Unsupported(f"output {name!r} of the model is attention weights; return what they are applied to")
             made = self.ref(node, result, natural_channel(self, result)) if isinstance(result, Laid) else None
             if made is None or made in self.inputs:
                 raise Unsupported(f"output {name!r} of the model is not computed from its input; return only computed tensors")
-            if made in renamed:
-                raise Unsupported(f"outputs {renamed[made]!r} and {name!r} are the same tensor; return it once")
-            renamed[made] = name
-        # A layer may have the name of an output that it is not.
-        for made in [n.name for n in self.nodes if n.name in names and n.name not in renamed]:
-            count = 2
-            while f"{made}_{count}" in self.values or f"{made}_{count}" in names:
-                count += 1
-            renamed[made] = f"{made}_{count}"
-        nodes = tuple(
-            Node(renamed.get(n.name, n.name), n.op, tuple(renamed.get(i, i) for i in n.inputs), n.source) for n in self.nodes
-        )
-        return Graph(self.inputs, tuple(names), nodes).with_nodes(nodes)
+            same = next((other for other, value in ends.items() if value == made), None)
+            if same is not None:
+                raise Unsupported(f"outputs {same!r} and {name!r} are the same tensor; return it once")
+            # A value has one name: an output that is called as an input is gets another.
+            ends[free(f"{name}_output", {*names, *self.inputs}) if name in self.inputs else name] = made
+        graph = self.graph(tuple(ends), ends)
+        # Numbers that meet whole numbers know no type of their own.
+        return graph.astype(graph.dtype)
+
+
+def _keeps_numbers(before: torch.dtype, after: torch.dtype) -> bool:
+    """Whether every number of the one type that a network may hold is the same number in the other."""
+    if before == after or before == torch.bool:
+        return True
+    whole = not (before.is_floating_point or before.is_complex)
+    return whole and after != torch.bool and after.itemsize >= 4
 
 
 def output_names(program: torch.export.ExportedProgram, count: int) -> list[str]:

@@ -1,12 +1,9 @@
-"""ONNX -> Graph, without torch.
+"""ONNX -> Graph, without torch. Where elements lie, and what ops of both captures share, is in laying/.
 
 reading.py      the file: constants, inputs, calls, everything that is wrong with it
 walk.py         the walk over its nodes: constants folded, names, refusals
 naming.py       the user's layers, as far as the file's names tell
 recognising.py  layers spelled out as sums and products, found before the walk
-layout.py       where a value's elements lie in a tensor of the file: reshapes and permutations without nodes
-taking.py       from a layout to a value: the rearrangement that a reader needs
-scores.py       attention, however it is written
 views.py        what is meant by reshapes and permutations
 layers.py       ... by convolutions, linear layers, norms, lookups
 activations.py  ... by functions of one element, softmax
@@ -26,8 +23,8 @@ from pathlib import Path
 
 from ..errors import EdgepruneError, Unsupported
 from ..graph import Graph, Shape
+from ..laying.layout import OPEN_BATCHES
 from . import activations, arithmetic, layers, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
-from .layout import OPEN_BATCHES
 from .reading import File, read
 from .tidying import tidy
 from .walk import Walk

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import Activation, PReLU, Softmax
-from .arithmetic import clipped, number, times
-from .layout import Laid
-from .scores import Scores, normalised
-from .taking import settled
+from ..laying.arithmetic import number, with_constant
+from ..laying.layers import SELU, celu, clipped, selu, softmax, times
+from ..laying.layout import Laid
+from ..laying.scores import Scores
+from ..laying.taking import settled
+from ..ops import Activation, PReLU
 from .walk import Call, Walk, lower, meaning
 
 # ONNX activations without settings, by the graph's name.
@@ -76,15 +77,13 @@ def _elu(walk: Walk, call: Call, x: Any) -> Laid:
 
 @lower("Selu")
 def _selu(walk: Walk, call: Call, x: Any) -> Laid:
-    # The two constants of self-normalising networks (Klambauer et al., 2017).
-    alpha, gamma = call.attributes.get("alpha", 1.6732632423543772), call.attributes.get("gamma", 1.0507009873554805)
-    return times(walk, call, walk.pointwise(call, x, Activation("elu", float(alpha))), float(gamma))
+    alpha, gamma = call.attributes.get("alpha", SELU[0]), call.attributes.get("gamma", SELU[1])
+    return selu(walk, call, x, float(alpha), float(gamma))
 
 
 @lower("Celu")
 def _celu(walk: Walk, call: Call, x: Any) -> Laid:
-    alpha = float(call.attributes.get("alpha", 1.0))
-    return times(walk, call, walk.pointwise(call, times(walk, call, x, 1 / alpha), Activation("elu", 1.0)), alpha)
+    return celu(walk, call, x, float(call.attributes.get("alpha", 1.0)))
 
 
 @lower("ThresholdedRelu")
@@ -105,8 +104,6 @@ def _hard_sigmoid(walk: Walk, call: Call, x: Any) -> Laid:
     alpha, beta = float(call.attributes.get("alpha", 0.2)), float(call.attributes.get("beta", 0.5))
     if abs(alpha - 1 / 6) < 1e-7 and beta == 0.5:
         return walk.pointwise(call, x, Activation("hard_sigmoid"))
-    from .arithmetic import with_constant
-
     line = with_constant(walk, call, times(walk, call, x, alpha), np.array(beta, walk.dtype), "add")
     return walk.pointwise(call, line, Activation("clip", 0.0, 1.0))
 
@@ -145,17 +142,4 @@ def _cast(walk: Walk, call: Call, x: Any, like: Any = None) -> Any:
 
 @lower("Softmax", "LogSoftmax")
 def _softmax(walk: Walk, call: Call, x: Any) -> Any:
-    axis = call.attributes.get("axis", -1)
-    if isinstance(x, Scores):
-        if call.kind == "LogSoftmax":
-            raise walk.unsupported(call, "the logarithm of attention weights")
-        return normalised(walk, call, x, axis)
-    laid = walk.laid(call, x)
-    dim = axis % len(laid.dims)
-    free = next((i for i, d in enumerate(laid.dims) if not d and i != dim), None)
-    name, frame = walk.take(call, laid, None, -1 if walk.batch else free)
-    _, has_batch, own = frame.dims[dim]
-    if has_batch or own is None:
-        raise walk.unsupported(call, "it runs over the batch")
-    made = walk.emit(Softmax(own, log=call.kind == "LogSoftmax"), [name], call)
-    return frame.lay(made, walk.values[made], call)
+    return softmax(walk, call, x, call.attributes.get("axis", -1), call.kind == "LogSoftmax")

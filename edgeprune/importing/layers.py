@@ -9,18 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Op, Shape
+from ..graph import Shape
+from ..laying.layers import layer, linear
+from ..laying.layout import Laid
+from ..laying.taking import settled, take
 from ..ops import BatchNorm, Conv, ConvTranspose, Embedding, GroupNorm, LayerNorm, Linear, Slice
 from ..ops.conv import Pads
 from .arithmetic import plus
-from .layout import Laid
-from .taking import settled, take
 from .walk import Call, Walk, lower, meaning
-
-
-def layer(walk: Walk, call: Call, argument: Any, op: Op) -> Laid:
-    """An op on `[batch, channels, *places]`."""
-    return walk.lay(walk.emit(op, [walk.ref(call, argument)], call), call)
 
 
 def spread(call: Call, setting: str, axes: int, default: int = 1) -> Shape:
@@ -87,13 +83,6 @@ def _conv_transpose(walk: Walk, call: Call, x: Any, weight: Any, bias: Any = Non
         cut = Slice((0,) * axes, tuple(n if n < 0 else None for n in rest), (1,) * axes)
         laid = layer(walk, call, laid, cut)
     return laid
-
-
-def linear(walk: Walk, call: Call, argument: Any, op: Linear) -> Laid:
-    """A fully connected layer over the last dim, wherever the batch is."""
-    name, frame = walk.take(call, argument, -1)
-    made = walk.emit(op, [name], call)
-    return frame.lay(made, walk.values[made], call)
 
 
 @lower("Gemm")

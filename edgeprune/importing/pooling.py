@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Shape
-from ..ops import Activation, AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool, Mean, Mul, Reduce, Take, Upsample
-from .arithmetic import both
-from .layers import layer, pads_of, spread
-from .layout import Laid
-from .taking import natural_channel, settled
-from .views import shape_of
+from ..laying.arithmetic import both
+from ..laying.layers import layer
+from ..laying.layout import Laid
+from ..laying.sums import reduced
+from ..laying.taking import settled
+from ..laying.views import shape_of
+from ..ops import Activation, AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool, Mul, Take, Upsample
+from .layers import pads_of, spread
 from .walk import Call, Walk, lower
 
 
@@ -40,46 +42,21 @@ def _global(walk: Walk, call: Call, x: Any) -> Laid:
 
 @lower("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
 def _reduce(walk: Walk, call: Call, x: Any, axes: Any = None) -> Any:
-    return reduced(walk, call, call.kind.removeprefix("Reduce").lower(), x, axes)
+    return _over_axes(walk, call, call.kind.removeprefix("Reduce").lower(), x, axes)
+
+
+def _over_axes(walk: Walk, call: Call, kind: str, x: Any, axes: Any) -> Laid:
+    over = walk.integer_list(call, axes, "axes") or []
+    if not over and call.attributes.get("noop_with_empty_axes"):
+        return walk.laid(call, x)
+    return reduced(walk, call, kind, x, over, bool(call.attributes.get("keepdims", 1)))
 
 
 @lower("ReduceL2", "ReduceSumSquare")
 def _length(walk: Walk, call: Call, x: Any, axes: Any = None) -> Any:
     laid = settled(walk, call, walk.laid(call, x))
-    total = reduced(walk, call, "sum", both(walk, call, laid, laid, Mul()), axes)
+    total = _over_axes(walk, call, "sum", both(walk, call, laid, laid, Mul()), axes)
     return total if call.kind == "ReduceSumSquare" else walk.pointwise(call, total, Activation("sqrt"))
-
-
-def reduced(walk: Walk, call: Call, kind: str, argument: Any, axes: Any) -> Any:
-    """One number for all elements along some dims."""
-    x = walk.laid(call, argument)
-    rank = len(x.dims)
-    over, keepdims = walk.integer_list(call, axes, "axes") or [], bool(call.attributes.get("keepdims", 1))
-    if not over and call.attributes.get("noop_with_empty_axes"):
-        return x
-    dims = sorted(d % rank for d in over or range(rank))
-    natural = natural_channel(walk, x)
-    if kind == "mean" and natural == 1 and dims == list(range(2, rank)) and rank > 2 and x.dims[0] == walk.batch:
-        return layer(walk, call, x, AdaptiveAvgPool((1,) * (rank - 2)) if keepdims else Mean())
-    if natural is None or natural in dims:
-        left = [d for d in range(rank) if d not in dims and (x.dims[d] != walk.batch or not walk.batch)]
-        if not walk.batch:
-            left = [d for d in left if d or x.dims[0]]
-        if not left:
-            # A sum over everything leaves one number: it becomes a channel of its own.
-            x = Laid(x.name, (*x.dims, ()), x.maker)
-            left = [rank]
-        natural = left[-1]
-    free = next((d for d in range(len(x.dims)) if not x.dims[d] and d not in dims and d != natural), None)
-    name, frame = walk.take(call, x, natural, -1 if walk.batch else free)
-    gone = [frame.dims[d] for d in dims]
-    if any(has_batch for _, has_batch, _ in gone):
-        raise walk.unsupported(call, "it sums up the batch")
-    places = tuple(axis for _, _, axis in gone if axis is not None)
-    made = walk.emit(Reduce(kind, places, True), [name], call)
-    laid = frame.lay(made, walk.values[made], call)
-    kept = [d for i, d in enumerate(laid.dims) if i < rank and (keepdims or i not in dims)]
-    return Laid(made, tuple(kept), call)
 
 
 @lower("Resize")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array
+from ..laying.layout import Atom, Laid, whole
 from ..ops import GRU, LSTM, Cut, Join
-from .layout import Atom, Laid, whole
 from .walk import Call, Walk, lower
 
 # Where the gates of the graph's ops (input, forget, cell, output; reset, update, new) lie in the file.

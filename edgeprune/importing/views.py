@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..graph import Shape
-from .layout import STRETCHED, Atom, Dims, Laid, reshaped
-from .scores import Scores
+from ..laying.layout import Dims
+from ..laying.views import expanded, permuted, reshape, shape_of, shuffled, viewed
 from .walk import Call, Walk, lower
-
-
-def shape_of(x: Any) -> Shape:
-    """The shape of a constant or of a tensor that depends on the input."""
-    if isinstance(x, np.ndarray):
-        return x.shape
-    return tuple(math.prod(a.size for a in d) for d in x.dims)
-
-
-def viewed(walk: Walk, call: Call, x: Any, change: Callable[[Dims], Dims | None], why: str) -> Any:
-    """A value or attention scores in another layout."""
-    if not isinstance(x, Scores):
-        x = walk.laid(call, x, integers=True)
-    dims = change(x.dims)
-    if dims is None:
-        raise walk.unsupported(call, why)
-    return replace(x, dims=dims, maker=call) if isinstance(x, Laid) else replace(x, dims=dims)
-
-
-def reshape(walk: Walk, call: Call, x: Any, shape: Shape) -> Any:
-    before = shape_of(x)
-    if math.prod(before) != math.prod(shape):
-        batch = " (its batch is open: a number that stands for one batch size cannot be in it)" if walk.batch else ""
-        raise walk.unsupported(call, f"it reshapes {before} to {shape}{batch}")
-    if isinstance(x, Laid) and reshaped(x.dims, shape) is None:
-        # The cut runs across factors that earlier reshapes left: give every dim an axis of its own, then cut that.
-        name, frame = walk.take(call, x)
-        x = frame.lay(name, walk.values[name], x.maker)
-    why = f"a reshape of {before} to {shape} does not keep its axes' factors apart"
-    return viewed(walk, call, x, lambda dims: reshaped(dims, shape), why)
 
 
 @lower("Reshape")
@@ -68,7 +35,7 @@ def _flatten(walk: Walk, call: Call, x: Any) -> Any:
 @lower("Transpose")
 def _transpose(walk: Walk, call: Call, x: Any) -> Any:
     order = call.attributes.get("perm") or range(len(shape_of(x)))[::-1]
-    return viewed(walk, call, x, lambda dims: tuple(dims[i] for i in order), "")
+    return permuted(walk, call, x, order)
 
 
 @lower("Squeeze")
@@ -82,7 +49,7 @@ def _squeeze(walk: Walk, call: Call, x: Any, axes: Any = None) -> Any:
     gone = {i % len(shape) for i in listed}
     if any(shape[i] != 1 for i in gone):
         raise walk.unsupported(call, f"it drops axes {sorted(gone)} of a tensor of shape {shape}")
-    return viewed(walk, call, x, lambda dims: tuple(d for i, d in enumerate(dims) if i not in gone), "")
+    return viewed(walk, call, x, lambda dims: tuple(d for i, d in enumerate(dims) if i not in gone))
 
 
 @lower("Unsqueeze")
@@ -95,19 +62,13 @@ def _unsqueeze(walk: Walk, call: Call, x: Any, axes: Any = None) -> Any:
         rest = iter(dims)
         return tuple(() if i in new else next(rest) for i in range(rank))
 
-    return viewed(walk, call, x, change, "")
+    return viewed(walk, call, x, change)
 
 
 @lower("Expand")
 def _expand(walk: Walk, call: Call, x: Any, wanted: Any) -> Any:
     sizes = tuple(walk.integer_list(call, wanted) or ())
-    shape = np.broadcast_shapes(shape_of(x), sizes)
-
-    def change(dims: Dims) -> Dims:
-        dims = ((),) * (len(shape) - len(dims)) + dims
-        return tuple(d if n == 1 or d else (Atom(STRETCHED, n, 0),) for d, n in zip(dims, shape, strict=True))
-
-    return viewed(walk, call, x, change, "")
+    return expanded(walk, call, x, np.broadcast_shapes(shape_of(x), sizes))
 
 
 @lower("DepthToSpace")
@@ -118,17 +79,11 @@ def _depth_to_space(walk: Walk, call: Call, x: Any) -> Any:
         split, order = (b, c // r**2, r, r, h, w), (0, 1, 4, 2, 5, 3)
     else:
         split, order = (b, r, r, c // r**2, h, w), (0, 3, 4, 1, 5, 2)
-    return _moved(walk, call, x, split, order, (b, c // r**2, h * r, w * r))
+    return shuffled(walk, call, x, split, order, (b, c // r**2, h * r, w * r))
 
 
 @lower("SpaceToDepth")
 def _space_to_depth(walk: Walk, call: Call, x: Any) -> Any:
     b, c, h, w = shape_of(x)
     r = call.attributes["blocksize"]
-    return _moved(walk, call, x, (b, c, h // r, r, w // r, r), (0, 3, 5, 1, 2, 4), (b, c * r**2, h // r, w // r))
-
-
-def _moved(walk: Walk, call: Call, x: Any, split: Shape, order: Shape, shape: Shape) -> Any:
-    parts = reshape(walk, call, x, split)
-    turned = viewed(walk, call, parts, lambda dims: tuple(dims[i] for i in order), "")
-    return reshape(walk, call, turned, shape)
+    return shuffled(walk, call, x, (b, c, h // r, r, w // r, r), (0, 3, 5, 1, 2, 4), (b, c * r**2, h // r, w // r))

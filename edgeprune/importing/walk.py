@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import EdgepruneError, Unsupported
-from ..graph import Array, Graph, Node, Op, Shape, Value
+from ..graph import Array, Graph, Shape, Value
+from ..laying.layout import Laid, batch_of, size
+from ..laying.scores import Scores
+from ..laying.taking import natural_channel, settled
+from ..laying.trace import Trace
 from ..ops import Constant, Rearrange
-from .layout import BATCH_AXIS, Atom, Dim, Frame, Laid, canonical
 from .naming import clean, source_of
 from .reading import Call, File, type_of
 from .recognising import Found, recognise
-from .scores import Scores
-from .taking import FIRST, natural_channel, settled, take
 
 __all__ = ["TRACED", "Call", "Walk", "lower", "meaning"]
 
@@ -59,82 +60,34 @@ def meaning(name: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
-class Walk:
+class Walk(Trace):
     """Goes through a file in running order and collects nodes."""
 
     def __init__(self, file: File, shapes: Mapping[str, Shape], batch: int) -> None:
+        super().__init__({name: Value(shape) for name, shape in shapes.items()}, batch_of(batch))
         self.file = file
-        # Nothing when it is fixed at one: see layout.py.
-        self.batch: Dim = (Atom(BATCH_AXIS, batch),) if batch > 1 else ()
-        self.inputs = {name: Value(shape) for name, shape in shapes.items()}
         self.integers = {name for name in self.inputs if file.types[name].kind in "iu"}
         self.dtype = type_of(file)
-        self.values: dict[str, Value] = dict(self.inputs)
-        self.nodes: list[Node] = []
         self.made: dict[str, Any] = dict(file.constants)
-        self.taken: dict[tuple[Laid, int, int | None], tuple[str, Frame]] = {}
         self.found: dict[str, Found] = {}
 
     # -- what lowerings call ---------------------------------------------------------------------------------------
 
-    def emit(self, op: Op, inputs: Sequence[str], call: Call) -> str:
-        """Adds a node for `op` and returns the name of its value."""
-        name = self._fresh(call)
-        ins = [self.values[i] for i in inputs]
-        try:
-            self.values[name] = op.value(*ins)
-        except ValueError as error:
-            raise self.unsupported(call, f"{error} (shapes {', '.join(str(v.shape) for v in ins)})") from None
-        self.nodes.append(Node(name, op, tuple(inputs), self.source_of(call)))
-        return name
-
-    def laid(self, call: Call, argument: Any, integers: bool = False) -> Laid:
-        """The argument, which must be a tensor that depends on the input."""
-        if isinstance(argument, Scores):
-            raise self.unsupported(call, "it reads attention scores; only scaling, a constant bias, softmax and v may follow")
-        if not isinstance(argument, Laid):
-            raise self.unsupported(call, "it reads a constant where a value of the network is expected")
-        if (argument.integer or argument.name in self.integers) and not integers:
-            raise self.unsupported(call, "it computes with integers; they may only pick rows of a table")
-        return argument
-
-    def take(self, call: Call, argument: Any, channel: int | None = None, batch_at: int | None = FIRST) -> tuple[str, Frame]:
-        """The argument as a value with its channels on the tensor's dim `channel` (None: where they are), and its dims.
-
-        The batch may lie anywhere; `frame.lay(name, value)` gives a result of the same axes the dims it came with.
-        """
-        return take(self, call, self.laid(call, argument), channel, batch_at)
-
-    def ref(self, call: Call, argument: Any, channel: int | None = 1) -> str:
-        """The argument as a value `[batch, *axes]` with its channels on the tensor's dim `channel`."""
-        laid = self.laid(call, argument)
-        name, frame = take(self, call, laid, channel, 0 if laid.dims[:1] == ((),) else None)
-        if not frame.batch_first:
-            raise self.unsupported(call, "the batch is not its first axis")
-        return name
-
-    def lay(self, name: str, call: Call | None = None) -> Laid:
-        """A value as the tensor `[batch, *axes]`."""
-        return Laid(name, canonical(self.values[name].shape, self.batch), call)
-
-    def pointwise(self, call: Call, argument: Any, op: Op) -> Laid:
-        """An op that treats every element by itself, wherever it lies."""
-        laid = settled(self, call, self.laid(call, argument))
-        return Laid(self.emit(op, [laid.name], call), laid.dims, call)
-
-    def unsupported(self, call: Call, why: str) -> Unsupported:
-        kind = f"{call.domain}.{call.kind}" if call.domain else call.kind
+    def unsupported(self, at: Call, why: str) -> Unsupported:
+        kind = f"{at.domain}.{at.kind}" if at.domain else at.kind
         return Unsupported(
-            f"{self.where(call)}: {kind} has no meaning in the graph here: {why}. "
+            f"{self.where(at)}: {kind} has no meaning in the graph here: {why}. "
             "Rewrite the layer with a supported op and export it again, or teach edgeprune/importing this one"
         )
 
-    def weight(self, call: Call, argument: Any) -> Array:
-        """A constant of the network's type, which must be there."""
+    def dtype_of(self, at: Call) -> np.dtype[Any]:
+        return self.dtype
+
+    def weight(self, at: Call, argument: Any) -> Array:
         if not isinstance(argument, np.ndarray):
-            raise self.unsupported(call, "a weight is missing" if argument is None else "its weight is computed from the input")
+            raise self.unsupported(at, "a weight is missing" if argument is None else "its weight is computed from the input")
         if argument.dtype != self.dtype:
-            raise self.unsupported(call, f"its weight is {argument.dtype}, the network is {self.dtype}; store both as float32")
+            raise self.unsupported(at, f"its weight is {argument.dtype}, the network is {self.dtype}; store both as float32")
         return np.ascontiguousarray(argument)
 
     def optional(self, call: Call, argument: Any) -> Array | None:
@@ -151,27 +104,20 @@ class Walk:
 
     # -- names -----------------------------------------------------------------------------------------------------
 
-    def source_of(self, call: Call) -> str:
-        """The user's layer that a node of the file comes from, "layer1.0.conv2", as far as the file's names tell."""
-        return source_of(call, self.file.constants)
+    def source_of(self, at: Call) -> str:
+        return source_of(at, self.file.constants)
 
     def where(self, call: Call) -> str:
         return self.source_of(call) or call.name or next((name for name in call.outputs if name), "a node without a name")
 
-    def _fresh(self, call: Call) -> str:
-        """A name no value has yet: the layer's, or the layer's and the op's, or what the file calls the result."""
-        source = self.source_of(call)
-        if source and call.kind in LEAVES:
-            name = source
-        elif call.name.strip("/").count("/"):
-            name = ".".join(filter(None, (source, call.kind.lower())))
-        else:
-            name = clean(call.outputs[0].removesuffix("_output_0")) or call.kind.lower()
-        candidate, count = name, 1
-        while candidate in self.values:
-            count += 1
-            candidate = f"{name}_{count}"
-        return candidate
+    def name_of(self, at: Call, what: str) -> str:
+        """The layer's, or the layer's and the op's, or what the file calls the result."""
+        source = self.source_of(at)
+        if source and at.kind in LEAVES:
+            return source
+        if at.name.strip("/").count("/"):
+            return ".".join(filter(None, (source, at.kind.lower())))
+        return clean(at.outputs[0].removesuffix("_output_0")) or at.kind.lower()
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
@@ -229,7 +175,7 @@ class Walk:
         if call.kind == "If":
             return self._branch(call, arguments[0])
         if call.kind in ("Shape", "Size") and isinstance(arguments[0], TRACED):
-            shape = np.array([_size(d) for d in arguments[0].dims], np.int64)
+            shape = np.array([size(d) for d in arguments[0].dims], np.int64)
             first, last = (call.attributes.get(side, default) for side, default in (("start", 0), ("end", len(shape))))
             return shape[first:last] if call.kind == "Shape" else np.array(shape.prod())
         if call.kind in RANDOM:
@@ -277,33 +223,19 @@ class Walk:
 
     def _finish(self) -> Graph:
         """The graph, its outputs named as the file's."""
-        renamed: dict[str, str] = {}
-        names = dict.fromkeys(self.file.outputs)
         ends: dict[str, str] = {}
-        for name in names:
+        for name in dict.fromkeys(self.file.outputs):
             made = self._end(name)
-            if made != name and (made in self.inputs or made in renamed):
+            if made != name and (made in self.inputs or made in ends.values()):
                 # One tensor under two names.
                 value = self.values[made]
                 every = tuple(range(len(value.shape)))
                 again = Rearrange(((-1,),) * len(every), every, (1,) * len(every), value.axis, value.axis)
                 made = self.emit(again, [made], Call("Identity", "", "", (), (name,), {}, self.file.opset, None))
-            ends[name] = made
-            if made not in self.inputs:
-                renamed[made] = name
-        # A layer may have the name of an output that it is not.
-        for made in [n.name for n in self.nodes if n.name in names and n.name not in renamed]:
-            count = 2
-            while f"{made}_{count}" in self.values or f"{made}_{count}" in names:
-                count += 1
-            renamed[made] = f"{made}_{count}"
-        for name, made in ends.items():
             if name in self.inputs and made != name:
                 raise Unsupported(f"{self.file.path}: output {name!r} has the name of an input that it is not; rename one")
-        nodes = tuple(
-            Node(renamed.get(n.name, n.name), n.op, tuple(renamed.get(i, i) for i in n.inputs), n.source) for n in self.nodes
-        )
-        return Graph(self.inputs, self.file.outputs, nodes).with_nodes(nodes)
+            ends[name] = made
+        return self.graph(self.file.outputs, ends)
 
     def _end(self, name: str) -> str:
         """The value that is an output of the file."""
@@ -313,7 +245,7 @@ class Walk:
         if isinstance(made, Scores):
             raise Unsupported(f"{where} is attention weights; give out what they are applied to")
         if isinstance(made, np.ndarray) and made.ndim > 1 and made.dtype == self.dtype:
-            if len(made) != _size(self.batch) or not (made == made[:1]).all():
+            if len(made) != size(self.batch) or not (made == made[:1]).all():
                 raise Unsupported(f"{where} is a constant that does not have the batch as its first axis; leave it out")
             return self.emit(Constant(np.ascontiguousarray(made[0])), [next(iter(self.inputs))], call)
         if not isinstance(made, Laid):
@@ -325,6 +257,3 @@ class Walk:
             raise Unsupported(f"{where} is one number for each example without an axis; keep an axis of size 1")
         return self.ref(call, laid, natural_channel(self, laid))
 
-
-def _size(dim: Dim) -> int:
-    return int(np.prod([a.size for a in dim], dtype=np.int64))

@@ -100,9 +100,13 @@ def adaptive_windows(n: int, places: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveAvgPool(Channelwise):
-    """Means over windows that divide the input into `places` per spatial axis; None keeps an axis."""
+    """Means over windows that divide the input into `places` per spatial axis; None keeps an axis.
+
+    `only`: the one input size that the places are known for, where nobody could say what they would be at another.
+    """
 
     places: tuple[int | None, ...]
+    only: Shape | None = None
 
     def _out(self, size: Sequence[int]) -> Shape:
         return tuple(n if p is None else p for n, p in zip(size, self.places, strict=True))
@@ -111,6 +115,11 @@ class AdaptiveAvgPool(Channelwise):
         (x,) = ins
         if x.axis != 0 or len(x.shape) != len(self.places) + 1:
             raise ValueError(f"expected channels and {len(self.places)} spatial axes")
+        if self.only is not None and x.shape[1:] != self.only:
+            raise ValueError(
+                f"it was captured at {self.only}, where an axis that is kept and one that is pooled to its own size look alike; "
+                "make it a layer (nn.AdaptiveAvgPool2d) or capture the network at the size it is to have"
+            )
         return Value((x.channels, *self._out(x.shape[1:])))
 
     def run(self, *arrays: Array) -> Array:

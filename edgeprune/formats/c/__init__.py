@@ -123,7 +123,8 @@ def load(path: str | Path, threads: int = 1, runtime: str | None = None) -> CRun
 def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
     """Compiles a written model into the shared library `out`: for this machine, or with ziglang for a `target` in TARGETS.
 
-    For wasm32 the library is a WebAssembly module that exports the model's functions.
+    For wasm32 the library is a WebAssembly module that imports nothing and exports the model's functions, its memory, and
+    `__heap_base`: where the memory begins that it leaves to the caller.
     """
     path, out = Path(path), Path(out)
     if not path.is_file():
@@ -137,6 +138,9 @@ def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
     triple, flags = TARGETS[target]
     shape: tuple[str, ...] = ("-shared", "-fPIC")
     if target == "wasm32":
-        shape = ("-mexec-model=reactor", "-Wl,--export-dynamic", f"-Wl,--export={identifier(path.stem)}_run")
+        prefix = identifier(path.stem)
+        exports = (f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base"))
+        # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
+        shape = ("-mexec-model=reactor", "-Wl,-s", "-Wl,-z,stack-size=65536", *exports)
     compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, *shape))
     return out

@@ -1,11 +1,11 @@
-"""Where the elements of a graph value lie in a tensor of the file.
+"""Where the elements of a graph value lie in a tensor of the network that is read.
 
 Reshapes and permutations make no node: they change the layout. Every axis of the value (and the batch) is a product of atoms,
 like the digits of a number; the tensor's dims are ordered lists of atoms. A reshape splits and joins the lists, a permutation
 reorders them. Only what reads the tensor decides which rearrangement the graph needs, if any.
 
-A file may leave its batch open or fix it. An open one, or one that is fixed at more than one, is an atom that is followed like
-any other. A batch fixed at one is no atom at all: the file says what happens to one example, and any axis of size 1 can be it.
+The batch is an atom that is followed like any other. A file may fix it at one; then it is no atom at all: the file says what
+happens to one example, and any axis of size 1 can be it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from ..graph import Array, Shape, Value
 
-# What an open batch counts while the file is read: primes, so that they never split. The graph must come out alike for both.
+# What an open batch counts while a network is read: no axis of a real one is that long, and primes never split.
 OPEN_BATCHES = (13, 17)
 # The axis numbers of atoms that are no axis of the value: the batch, and a repetition of the same elements.
 BATCH_AXIS, STRETCHED = -1, -2
@@ -39,11 +39,11 @@ Dims = tuple[Dim, ...]
 
 @dataclass(frozen=True)
 class Laid:
-    """A graph value as a tensor of the file.
+    """A graph value as a tensor of the network that is read.
 
     Not applied yet: `scale`, a factor; `unit`, (floor, atoms), a division by the length over these atoms; `integer`, a cut to a
     whole number, to look something up with.
-    `maker` is the file's node that last changed the layout: what the graph needs for it is named after that.
+    `maker` is where the layout was last changed: what the graph needs for it is named after that.
     """
 
     name: str
@@ -65,6 +65,11 @@ def size(atoms: Sequence[Atom]) -> int:
 def whole(axis: int, n: int) -> Dim:
     """A whole axis as a dim; nothing where its size is 1."""
     return (Atom(axis, n),) if n > 1 else ()
+
+
+def batch_of(size: int) -> Dim:
+    """The dim of a batch; nothing where it is fixed at one."""
+    return (Atom(BATCH_AXIS, size),) if size > 1 else ()
 
 
 def canonical(shape: Shape, batch: Dim) -> Dims:
