@@ -6,8 +6,8 @@ layout.py        where elements lie in memory
 plan.py          where values lie in the arena
 rows.py          nonzero weights in running order
 writer.py        constants, buffers and steps: what lowerings write to
-lowerings.py     the table from ops to functions, filled by convolutions.py, linears.py, elementwise.py,
-                 moves.py and sequences.py
+lowerings.py     the table from ops to functions, filled by convolutions.py, pooling.py, linears.py,
+                 elementwise.py, moves.py and sequences.py
 source.py        the files' text
 compiler.py      C compilers, here and for other machines
 reading.py       what a written model holds
@@ -28,7 +28,7 @@ from ...files import write_atomic
 from ...graph import Graph
 from ...sparse import GOALS
 from ..artifact import LayerEncoding, Metadata, check_float
-from . import convolutions, elementwise, linears, moves, sequences
+from . import convolutions, elementwise, linears, moves, pooling, sequences
 from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
 from .layout import flat
 from .lowerings import lower
@@ -40,7 +40,7 @@ from .writer import Place, Writer
 __all__ = ["TARGETS", "Written", "build", "companions", "load", "read", "sources", "write"]
 
 # Importing them fills the table.
-assert all((convolutions, elementwise, linears, moves, sequences))
+assert all((convolutions, elementwise, linears, moves, pooling, sequences))
 
 
 @dataclass(frozen=True)
