@@ -310,6 +310,8 @@ def test_every_method_ends_within_its_budget_alive_and_smaller(method: str) -> N
     assert pruned.alive == pruned.kept <= pruned.total // 1.7
     assert pruned.kept > pruned.total / 4
     assert pruned.accuracy_after is not None
+    again = prune(net, 1.7, data=data, method=method, epochs=1, batch_size=32)
+    assert all(torch.equal(value, again.module.state_dict()[name]) for name, value in pruned.module.state_dict().items())
     x = data.test.first(32)[0]
     small = shrink(capture(pruned.module, (x[:1],)))
     with torch.no_grad():
