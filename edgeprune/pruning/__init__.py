@@ -160,7 +160,7 @@ def prune(
         missing = (
             "training data; give data, or schedule='one-shot'" if not n_train else f"that; retrain={retrain!r} is for others"
         )
-        how = "trains the given weights before it cuts" if follow in STRUCTURED else "cuts within one training of the given weights"
+        how = "trains the given weights, then cuts," if follow in STRUCTURED else "cuts within one training of the given weights"
         raise EdgepruneError(f"the {schedule_name} schedule {how} and needs {missing}")
     objective = None
     if robust is not None:
