@@ -10,20 +10,27 @@ from typing import Any
 Runs = Sequence[dict[str, Any]]
 
 
-def tables(runs: Runs, epochs: int, rounds: int, lr: float) -> str:
+def tables(runs: Runs, epochs: dict[str, int], lr: float) -> str:
     lines = [
         "# Pruning methods compared",
         "",
-        f"MNIST. Every method gets {epochs} epochs of AdamW (peak learning rate {lr:g}, one cycle, batches of 256): all after its cut, or",
-        f"{epochs // rounds} after each of {rounds} cuts, or all in the one training it cuts in. That is a fraction of what the default settings",
-        "train, so compare rows with each other and not with other tables. The learning rate was chosen on a validation part of the",
-        "training data (`--choose`). Test accuracy of the last epoch in percent, mean ± standard deviation over seeds where there are several.",
+        f"MNIST. Every method gets the same few epochs of AdamW (peak learning rate {lr:g}, one cycle, batches of 256): all after its cut, or",
+        "one after each of as many cuts, or all in the one training it cuts in. That is a fraction of what the default settings train, so",
+        "compare rows with each other and not with other tables. The learning rate was chosen on a validation part of the training data of",
+        "LeNet-300-100 (`--choose`). Test accuracy of the last epoch in percent, mean ± standard deviation where there are several seeds.",
         "`init` methods prune an untrained network, as their papers do, the others a trained one.",
         "Made by `python benchmarks/methods.py`; one core, shared with other work, so the seconds are rough.",
     ]
     for network in sorted({run["network"] for run in runs}):
         some = [run for run in runs if run["network"] == network]
-        lines += ["", f"## {network}", "", *_accuracies(some)]
+        lines += [
+            "",
+            f"## {network}, {epochs[network]} epochs",
+            "",
+            f"![accuracy over ratio](methods_{network}.svg)",
+            "",
+            *_accuracies(some),
+        ]
         lines += ["", "### Where plain selection leaves dead weights at 512x and 1024x", "", *_gains(some)]
     return "\n".join(lines) + "\n"
 

@@ -121,6 +121,10 @@ def source_from(checkpoint: str, given: dict[str, Any]) -> Any:
     return Source(checkpoint, **{name: given.pop(name) for name in SOURCE_NAMES})
 
 
+BUILD = click.option(
+    "--build", is_flag=False, flag_value="host", metavar="[TARGET]",
+    help="Also compile the C model: for this machine, or aarch64, armv7, riscv64, wasm32, x86-64, cortex-m4.",
+)  # fmt: skip
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 
@@ -128,7 +132,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @main.command()
 @click.argument("checkpoint", type=click.Path())
 @click.option("--ratio", type=float, required=True, help="Prunable weights divided by kept ones, like 1024.")
-@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
+@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx, c.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-RATIOx]")
 @SOURCE
 @click.option("--method", default="magnitude", show_default=True, help="What `edgeprune methods` lists, or file.py:function.")
@@ -148,22 +152,23 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, mps, ...")
 @click.option("--precision", default="32-true", show_default=True, help="32-true, bf16-mixed, 16-mixed.")
 @click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
+@BUILD
 @click.option("--measure/--no-measure", default=True, help="Latency and memory against the dense network.", show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with a killed run in the same folder.")
 @QUIET
 @JSON
 def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet: bool, as_json: bool, **given: Any) -> None:
     """Prune CHECKPOINT to 1/RATIO of its weights, all of them alive; shrink, export, verify and measure it."""
-    from .delivery import targets_of
+    from .delivery import check_build, targets_of
     from .pipeline import compress_source, help_to_prune
     from .pruning import leads
     from .report import show, show_progress
 
     source = source_from(checkpoint, given)
-    targets_of(target)
+    check_build(given["build"], targets_of(target))
     folder = Path(out) if out else Path(f"{Path(checkpoint).stem}-{ratio:g}x")
     if not leads():
-        given = {name: value for name, value in given.items() if name not in ("optimize", "measure")}
+        given = {name: value for name, value in given.items() if name not in ("optimize", "measure", "build")}
         help_to_prune(source, ratio, out=folder, **given)
         return
     with show_progress(quiet=quiet) as progress:
@@ -176,11 +181,12 @@ def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet:
 
 @main.command()
 @click.argument("checkpoint", type=click.Path())
-@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
+@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx, c.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-export]")
 @SOURCE
 @click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
 @click.option("--shrink/--no-shrink", "removal", default=True, help="Remove dead channels first.", show_default=True)
+@BUILD
 @click.option("--measure/--no-measure", default=False, help="Latency and memory.", show_default=True)
 @QUIET
 @JSON
@@ -229,7 +235,7 @@ def verify(artifact: str, checkpoint: str, samples: int | None, tolerance: float
 @SOURCE
 @JSON
 def inspect(file: str, as_json: bool, **given: Any) -> None:
-    """Show what FILE (a checkpoint, .tflite or .onnx) holds: layers, density, dead connections, bytes."""
+    """Show what FILE (a checkpoint, .tflite, .onnx or .c) holds: layers, density, dead connections, bytes."""
     from .commands import inspect_file
     from .report import print_inspection
 
@@ -255,6 +261,7 @@ def inspect(file: str, as_json: bool, **given: Any) -> None:
 @click.option("--runtime", help="ai-edge-litert, tflite-runtime or onnxruntime.  [default: the first installed]")
 @click.option("--python", type=click.Path(), help="Another Python interpreter, which needs numpy and a runtime only.")
 @click.option("--timeout", type=float, default=600.0, show_default=True, help="Seconds after which to give up.")
+@click.option("--ops", is_flag=True, help="Time op by op too, by the runtime's own profiler or counters in the C code.")
 @click.option("-o", "--out", type=click.Path(), help="Write the profile there as JSON, for `edgeprune report`.")
 @JSON
 def profile(
@@ -280,6 +287,10 @@ def profile(
 
     if target is None and (host or workdir or emulate or estimate):
         raise click.UsageError("--host, --workdir, --emulate and --estimate are about a device; name it with --target")
+    if given["ops"] and (others or emulate or estimate):
+        raise click.UsageError("--ops is about one measured artifact; leave out --compare, --emulate and --estimate")
+    if others:
+        del given["ops"]
     if target is not None and others:
         raise click.UsageError("--compare measures on this machine; leave out --target, or profile one file at a time")
     found: Any

@@ -16,6 +16,8 @@ from torch import nn
 from . import formats
 from .errors import EdgepruneError
 from .formats import LayerEncoding
+from .formats.c import Built, file_name, target_of
+from .formats.c import build as build_c
 from .graph import Array, Graph
 from .naming import close_to
 from .parity import TOLERANCE, Parity, verify
@@ -37,6 +39,7 @@ class Delivered:
     parity: Mapping[str, Parity]  # by kind of input, "real" and "random"
     dense_bytes: int  # of the network before pruning in the same format, every weight dense
     measured: Comparison | None  # dense first, this second; None when nobody asked
+    built: Built | None = None  # the C model compiled, when that was asked for
 
     @property
     def profile(self) -> Profile | None:
@@ -72,6 +75,14 @@ def targets_of(words: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def check_build(build: str | None, suffixes: Sequence[str]) -> None:
+    """Raises EdgepruneError when there is nothing to compile, or not for that target."""
+    if build is not None:
+        target_of(build)
+        if ".c" not in suffixes:
+            raise EdgepruneError("--build compiles the C model; add c to --target")
+
+
 @contextlib.contextmanager
 def staging(out: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder inside `out` to work in, gone when the block ends. Raises EdgepruneError when `out` cannot be written to."""
@@ -101,11 +112,13 @@ def deliver(
     *,
     optimize: str = "size",
     measure: bool = True,
+    build: str | None = None,
     tolerance: float = TOLERANCE,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Delivered]:
     """Writes `graph` as model.<suffix> into `folder` for every suffix, checks it against `module`, measures it against `dense`.
 
+    `build` also compiles the C model, for "host" or another of `edgeprune.formats.c.CROSS`.
     Raises CheckFailed when an artifact does not compute what `module` does, NotExportable when a format cannot say an op.
     """
     dense = fold_affine(dense)
@@ -125,10 +138,14 @@ def deliver(
         if measure and any(suffix == takes for _, _, takes, _ in RUNTIMES.values()):
             say(f"measuring {name}")
             measured = compare([before, path], min_seconds=0.5)
-        data = path.read_bytes()
-        packed = len(gzip.compress(data, mtime=0))
+        built = None
+        if build is not None and suffix == ".c":
+            say(f"compiling {name} for {build}")
+            built = build_c(path, path.with_name(file_name(path, target_of(build))), build)
+        size, dense_size = (formats.footprint(p).bytes for p in (path, before))
+        packed = len(gzip.compress(path.read_bytes(), mtime=0))
         delivered.append(
-            Delivered(path, name, len(data), packed, tuple(encodings), parity, before.stat().st_size, measured)
+            Delivered(path, name, built.bytes if built else size, packed, tuple(encodings), parity, dense_size, measured, built)
         )
     return delivered
 

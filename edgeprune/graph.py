@@ -98,6 +98,10 @@ class Op:
         """Whether the output is the first input, unchanged."""
         return False
 
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        """The same function of inputs that lack these numbers, channel by channel, and what its output then lacks; or None."""
+        return None
+
     def plain(self, ins: Sequence[Value]) -> tuple[tuple[Op, ...], int] | None:
         """Ops that do the same at this size, one after another, and how many inputs the first reads; None: it is plain itself."""
         return None
@@ -151,6 +155,13 @@ class Op:
             elif a is not None and a != f.default:
                 parts.append(f"{f.name}={a}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def in_turn(ops: Iterable[Op], *arrays: Array) -> Array:
+    """What ops one after another make; the first reads all the arrays."""
+    for op in ops:
+        arrays = (op.run(*arrays),)
+    return arrays[0]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from . import formats
 from . import report as reports
 from .checkpoint import save_checkpoint
-from .delivery import Delivered, deliver, staging, targets_of
+from .delivery import Delivered, check_build, deliver, staging, targets_of
 from .graph import Graph
 from .passes import shrink
 from .pruning import Masks, Probe, Progress, Pruned, evaluate, prunable, prune
@@ -39,11 +39,13 @@ def compress(
     resume: bool = False,
     optimize: str = "size",
     measure: bool = True,
+    build: str | None = None,
     source: Mapping[str, Any] | None = None,
     **pruning: Any,
 ) -> Report:
     """Prunes the network in `checkpoint` to 1/`ratio` of its weights, shrinks, writes, verifies and measures it in folder `out`.
 
+    `build` also compiles the C model: "host", or a target of `edgeprune.formats.c.CROSS`.
     `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
     what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
     goes to `edgeprune.prune` (method, schedule, retrain, distill, robust, epsilon, aap, rounds, epochs, lr, batch_size, seed,
@@ -54,8 +56,9 @@ def compress(
     """
     opened = Source(checkpoint, data=data, **(source or {}))
     return compress_source(
-        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, measure=measure, **pruning
-    )
+        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, measure=measure,
+        build=build, **pruning,
+    )  # fmt: skip
 
 
 def compress_source(
@@ -68,11 +71,13 @@ def compress_source(
     resume: bool = False,
     optimize: str = "size",
     measure: bool = True,
+    build: str | None = None,
     command: Sequence[str] = (),
     **pruning: Any,
 ) -> Report:
     """`compress` for a Source; `command` is kept in the report."""
     started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "compress.log", progress) as told:
         told.phase("reading the checkpoint")
         opened = source.open()
@@ -83,8 +88,9 @@ def compress_source(
         told.phase("removing dead channels")
         small = shrink(opened.graph(pruned.module))
         delivered = deliver(
-            opened, small, dense, pruned.module, suffixes, folder, optimize=optimize, measure=measure, say=told.phase
-        )
+            opened, small, dense, pruned.module, suffixes, folder,
+            optimize=optimize, measure=measure, build=build, say=told.phase,
+        )  # fmt: skip
         kept = ["pruned.pt"] if len(opened.loaded.example_inputs) == 1 else []
         if kept:
             _save_pruned(folder / "pruned.pt", opened, pruned, ratio)
@@ -149,11 +155,13 @@ def export_source(
     removal: bool = True,
     optimize: str = "size",
     measure: bool = True,
+    build: str | None = None,
     progress: Listener | None = None,
     command: Sequence[str] = (),
 ) -> Report:
     """`export` for a Source."""
     started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "export.log", progress) as told:
         told.phase("reading the checkpoint")
         opened = source.open()
@@ -163,7 +171,9 @@ def export_source(
         weights = prunable(module)
         masks = Masks({name: weights[name].detach() != 0 for name in probe.shapes})
         small = shrink(dense) if removal else dense
-        delivered = deliver(opened, small, dense, module, suffixes, folder, optimize=optimize, measure=measure, say=told.phase)
+        delivered = deliver(
+            opened, small, dense, module, suffixes, folder, optimize=optimize, measure=measure, build=build, say=told.phase
+        )
         accuracy = None
         if opened.data is not None:
             told.phase("measuring accuracy")
@@ -194,7 +204,8 @@ def _save_pruned(path: Path, opened: Opened, pruned: Pruned, ratio: float) -> No
 
 def _files(delivered: Sequence[Delivered]) -> list[str]:
     """The names of all artifacts, with the files that belong to them."""
-    return [path.name for d in delivered for path in (d.path, *formats.companions(d.path))]
+    built = [d.built.path.name for d in delivered if d.built]
+    return [path.name for d in delivered for path in (d.path, *formats.companions(d.path))] + built
 
 
 def _move(folder: Path, out: Path, names: Sequence[str]) -> None:
@@ -275,7 +286,7 @@ def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[De
 
 def _artifact(d: Delivered) -> reports.Artifact:
     ratio = d.measured.ratios[0] if d.measured else None
-    plain = reports.artifact_entry(d.path, profile=d.profile)
+    plain = reports.artifact_entry(d.path, profile=d.profile, compiled=d.built.bytes if d.built else None)
     worst = max(d.parity.values(), key=lambda parity: parity.max_relative_error)
     parity = reports.Parity(d.max_relative_error, d.top1_agreement, d.samples, worst.tolerance)
     speedup = None if ratio is None else reports.Speedup(1 / ratio.value, 1 / ratio.high, 1 / ratio.low)

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from ..graph import Array, Graph, Node, Op, Shape, Value
+from ..graph import Array, Graph, Node, Op, Shape, Value, in_turn
 from ..ops import Attention, Cut, FromWindows, Linear, Pad, PadTo, Rearrange, Roll, Select, Slice, ToWindows, WindowAttention
-from ..ops.windows import Grid, in_turn
+from ..ops.windows import Grid
 
 _SWIN = "torchvision.models.swin_transformer"
 _ATTENTION = {f"{_SWIN}.ShiftedWindowAttention", f"{_SWIN}.ShiftedWindowAttentionV2"}

@@ -11,6 +11,7 @@ patterns.py    what formats need to know about a node that depends on no layout
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -28,8 +29,8 @@ FORMATS = {
 }
 
 __all__ = [
-    "FORMATS", "Artifact", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "load", "module_of",
-    "read", "write",
+    "FORMATS", "Artifact", "Footprint", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "footprint",
+    "load", "module_of", "read", "write",
 ]  # fmt: skip
 
 
@@ -59,6 +60,21 @@ def companions(path: str | Path) -> tuple[Path, ...]:
     """The files that belong to the artifact at `path` and are written beside it: the header of a C model, none elsewhere."""
     module = module_of(path)
     return tuple(module.companions(Path(path))) if hasattr(module, "companions") else ()
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What an artifact takes: `bytes` of `what` ("file", or a C model's "constants"), and while it runs, where that is known."""
+
+    bytes: int
+    what: str = "file"
+    memory: int | None = None
+
+
+def footprint(path: str | Path) -> Footprint:
+    """The size of the file at `path`; of a C model what it adds to the program around it, not the length of its text."""
+    path, module = _present(path), module_of(path)
+    return Footprint(*module.footprint(path)) if hasattr(module, "footprint") else Footprint(path.stat().st_size)
 
 
 def load(path: str | Path, *, threads: int = 1, runtime: str | None = None) -> Runner:

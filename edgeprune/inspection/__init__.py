@@ -27,7 +27,7 @@ __all__ = ["Inspection", "Stored", "inspect_artifact", "inspect_graph"]
 
 
 def inspect_artifact(path: str | os.PathLike[str]) -> Inspection:
-    """What a .tflite or .onnx file holds. Raises EdgepruneError when it is not a model of the format its name says."""
+    """What a .tflite, .onnx or .c file holds. Raises EdgepruneError when it is not a model of the format its name says."""
     artifact = read(os.fspath(path))
     dead = dead_in_artifact(artifact)
     readers = _readers(artifact)

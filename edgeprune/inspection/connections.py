@@ -18,6 +18,7 @@ from ..graph import Array, Mask
 CHANNELWISE = frozenset((
     "Add", "AveragePool", "BatchNormalization", "Clip", "Div", "Elu", "Gelu", "GlobalAveragePool", "HardSigmoid", "HardSwish",
     "Identity", "LeakyRelu", "Max", "MaxPool", "Min", "Mish", "Mul", "Relu", "Sigmoid", "Softplus", "Sub", "Tanh",
+    "Activation", "AdaptiveAvgPool", "AdaptiveMaxPool", "Affine", "AvgPool", "BatchNorm", "Binary", "Mean", "PReLU",
     "ADD", "AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D", "DIV", "ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MAXIMUM",
     "MAX_POOL_2D", "MINIMUM", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "SUB", "TANH",
 ))  # fmt: skip
@@ -138,7 +139,7 @@ def _oriented(op: Operation, weight: Array, outputs: int | None) -> Array | None
         return weight
     if kind == "CONV_2D" and weight.ndim == 4:
         return np.moveaxis(weight, -1, 1)
-    if kind == "Conv":
+    if kind == "Conv" or (kind == "Linear" and weight.ndim == 2):
         return weight
     if kind == "MatMul" and weight.ndim == 2:
         return weight.T

@@ -34,7 +34,7 @@ from .positions import REDUCTIONS, Constant, Cut, Join, Reduce, Roll, Take
 from .rearrange import Rearrange
 from .recurrent import GRU, LSTM, Embedding
 from .resize import PadWith, Upsample
-from .shape import Concat, Flatten, Pad, Select, Slice
+from .shape import Concat, Flatten, Pad, Scatter, Select, Slice
 from .softmax import Softmax
 from .windows import FromWindows, PadTo, ToWindows, WindowAttention
 
@@ -49,12 +49,12 @@ OPS = (
 COMING: tuple[type[Op], ...] = ()
 
 # Ops that formats write as the plain ones that they come down to at one size.
-COMPOSED: tuple[type[Op], ...] = (PadTo, ToWindows, WindowAttention, FromWindows)
+COMPOSED: tuple[type[Op], ...] = (Scatter, PadTo, ToWindows, WindowAttention, FromWindows)
 
 __all__ = [
     "ACTIVATIONS", "BINARY", "COMING", "COMING_ACTIVATIONS", "COMPOSED", "GRU", "LSTM", "OPS", "REDUCTIONS", "Activation",
     "AdaptiveAvgPool", "AdaptiveMaxPool", "Add", "Affine", "Attention", "AvgPool", "BatchNorm", "Binary", "Concat",
     "Constant", "Conv", "ConvTranspose", "Cut", "Embedding", "Flatten", "FromWindows", "GroupNorm", "Join", "LayerNorm",
     "Linear", "MaxPool", "Mean", "Mul", "Normalize", "PReLU", "Pad", "PadTo", "PadWith", "Rearrange", "Reduce", "Roll",
-    "Select", "Slice", "Softmax", "Take", "ToWindows", "Upsample", "WindowAttention",
+    "Scatter", "Select", "Slice", "Softmax", "Take", "ToWindows", "Upsample", "WindowAttention",
 ]  # fmt: skip

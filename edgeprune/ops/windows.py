@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Mask, Op, Shape, Value
+from ..graph import Array, Mask, Op, Shape, Value, in_turn
 from .attention import Attention
 from .elementwise import Channelwise
 from .positions import Cut, Roll
@@ -32,13 +32,6 @@ def _map(x: Value) -> Shape:
 
 def _up_to(size: Sequence[int], multiple: Shape) -> Shape:
     return tuple(-(-n // m) * m for n, m in zip(size, multiple, strict=True))
-
-
-def in_turn(ops: Sequence[Op], *arrays: Array) -> Array:
-    """What ops one after another make; the first reads all the arrays."""
-    for op in ops:
-        arrays = (op.run(*arrays),)
-    return arrays[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +150,9 @@ class _LikeMap(Op):
 
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
         return super().absorb(ins[:-1], carriers[:-1], *constants[:-1])
+
+    def without_constants(self, ins: Sequence[Value], *constants: Array) -> tuple[Op, tuple[int, ...]] | None:
+        return None  # the map is no part of what is computed
 
     def multiply_adds(self, ins: Sequence[Value]) -> int:
         return super().multiply_adds(ins[:-1])

@@ -88,6 +88,10 @@ def _points(before: float | None, after: float | None) -> str:
     return words.NOTHING if before is None or after is None else f"{100 * (after - before):+.2f} points"
 
 
+def _of(what: str) -> str:
+    return "" if what == "file" else f" of {what}"
+
+
 def _totals(report: Report) -> Table:
     table = plain_table("Before and after")
     table.add_column("")
@@ -107,9 +111,8 @@ def _totals(report: Report) -> Table:
     for artifact in report.artifacts:
         dense = report.dense_of(artifact.format)
         before = dense.bytes if dense else None
-        table.add_row(
-            f"{artifact.format} file", words.size(before), words.size(artifact.bytes), words.gain(before, artifact.bytes)
-        )
+        size = f"{artifact.format} {artifact.bytes_of}"
+        table.add_row(size, words.size(before), words.size(artifact.bytes), words.gain(before, artifact.bytes))
         zipped = dense.gzip_bytes if dense else None
         table.add_row("  gzipped", words.size(zipped), words.size(artifact.gzip_bytes), words.gain(zipped, artifact.gzip_bytes))
         if artifact.latency_ms is not None:
@@ -125,7 +128,7 @@ def _totals(report: Report) -> Table:
 
 def _file(report: Report, i: int) -> Text:
     artifact = report.artifacts[i]
-    line = Text.assemble((artifact.path, "bold"), f": {artifact.bytes:,} bytes")
+    line = Text.assemble((artifact.path, "bold"), f": {artifact.bytes:,} bytes{_of(artifact.bytes_of)}")
     parity = artifact.parity
     if parity is None:
         return line.append("; not verified", "red")
