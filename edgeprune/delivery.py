@@ -24,7 +24,9 @@ from .parity import TOLERANCE, Parity, verify
 from .passes import fold_affine
 from .profiling import Comparison, Profile, compare
 from .profiling.runner import RUNTIMES
+from .profiling.targets import load_target
 from .sources import Opened, outputs_of
+from .sparse import Costs
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ def targets_of(words: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def costs_on(device: str | os.PathLike[str] | None) -> Costs | None:
+    """What LiteRT's kernels take on a device that `edgeprune targets` lists, or in a folder; None for none."""
+    return None if device is None else load_target(device).litert_kernels
+
+
 def check_build(build: str | None, suffixes: Sequence[str]) -> None:
     """Raises EdgepruneError when there is nothing to compile, or not for that target."""
     if build is not None:
@@ -111,6 +118,7 @@ def deliver(
     folder: Path,
     *,
     optimize: str = "size",
+    costs: Costs | None = None,
     measure: bool = True,
     build: str | None = None,
     tolerance: float = TOLERANCE,
@@ -131,7 +139,7 @@ def deliver(
         path, before = folder / f"model{suffix}", folder / f"dense{suffix}"
         # The baseline first: what belongs to a model beside its file, a CMakeLists.txt, must be the small one's in the end.
         formats.write(dense, before)
-        encodings = formats.write(graph, path, metadata=opened.metadata(), optimize=optimize)
+        encodings = formats.write(graph, path, metadata=opened.metadata(), optimize=optimize, costs=costs)
         say(f"checking {name} in its runtime")
         parity = check(path, graph, inputs, reference, tolerance)
         measured = None

@@ -15,7 +15,7 @@ from typing import Any
 from . import formats
 from . import report as reports
 from .checkpoint import save_checkpoint
-from .delivery import Delivered, check_build, deliver, staging, targets_of
+from .delivery import Delivered, check_build, costs_on, deliver, staging, targets_of
 from .graph import Graph
 from .passes import shrink
 from .pruning import Masks, Probe, Progress, Pruned, evaluate, prunable, prune
@@ -38,6 +38,7 @@ def compress(
     progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
     build: str | None = None,
     source: Mapping[str, Any] | None = None,
@@ -49,15 +50,17 @@ def compress(
     `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
     what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
     goes to `edgeprune.prune` (method, schedule, retrain, distill, robust, epsilon, aap, rounds, epochs, lr, batch_size, seed,
-    device, precision). `resume=True` goes on with a killed run in the same folder, to the same result.
+    device, precision). `optimize` is "size", "latency" or "memory": what forms of sparse layers are chosen by, for the
+    `target_device` (a name that `edgeprune targets` lists, or a folder that `edgeprune calibrate` made).
+    `resume=True` goes on with a killed run in the same folder, to the same result.
 
     Raises EdgepruneError for input it cannot use, before anything is written, and CheckFailed when a promise does not hold:
     then no artifact is left.
     """
     opened = Source(checkpoint, data=data, **(source or {}))
     return compress_source(
-        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, measure=measure,
-        build=build, **pruning,
+        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, target_device=target_device,
+        measure=measure, build=build, **pruning,
     )  # fmt: skip
 
 
@@ -70,13 +73,14 @@ def compress_source(
     progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
     build: str | None = None,
     command: Sequence[str] = (),
     **pruning: Any,
 ) -> Report:
     """`compress` for a Source; `command` is kept in the report."""
-    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    started, out, suffixes, costs = time.monotonic(), Path(out), targets_of(targets), costs_on(target_device)
     check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "compress.log", progress) as told:
         told.phase("reading the checkpoint")
@@ -89,7 +93,7 @@ def compress_source(
         small = shrink(opened.graph(pruned.module))
         delivered = deliver(
             opened, small, dense, pruned.module, suffixes, folder,
-            optimize=optimize, measure=measure, build=build, say=told.phase,
+            optimize=optimize, costs=costs, measure=measure, build=build, say=told.phase,
         )  # fmt: skip
         kept = ["pruned.pt"] if len(opened.loaded.example_inputs) == 1 else []
         if kept:
@@ -154,13 +158,14 @@ def export_source(
     out: str | os.PathLike[str],
     removal: bool = True,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
     build: str | None = None,
     progress: Listener | None = None,
     command: Sequence[str] = (),
 ) -> Report:
     """`export` for a Source."""
-    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    started, out, suffixes, costs = time.monotonic(), Path(out), targets_of(targets), costs_on(target_device)
     check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "export.log", progress) as told:
         told.phase("reading the checkpoint")
@@ -172,8 +177,9 @@ def export_source(
         masks = Masks({name: weights[name].detach() != 0 for name in probe.shapes})
         small = shrink(dense) if removal else dense
         delivered = deliver(
-            opened, small, dense, module, suffixes, folder, optimize=optimize, measure=measure, build=build, say=told.phase
-        )
+            opened, small, dense, module, suffixes, folder,
+            optimize=optimize, costs=costs, measure=measure, build=build, say=told.phase,
+        )  # fmt: skip
         accuracy = None
         if opened.data is not None:
             told.phase("measuring accuracy")
@@ -233,9 +239,7 @@ def _report(
         command=tuple(command),
         versions=reports.versions(),
         seed=int(settings.get("seed", 0)),
-        ratio=reports.Ratio(
-            ratio, pruned.total / max(pruned.kept, 1), before / max(after, 1), first.dense_bytes / first.bytes
-        ),
+        ratio=reports.Ratio(ratio, pruned.total / max(pruned.kept, 1), before / max(after, 1), first.dense_bytes / first.bytes),
         weights=reports.Weights(pruned.total, pruned.kept, pruned.alive),
         parameters=reports.Parameters(before, after),
         accuracy=reports.Accuracy(

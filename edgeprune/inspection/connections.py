@@ -125,10 +125,11 @@ def _layer(op: Operation, tensors: dict[str, Tensor]) -> _Layer | None:
     if len(op.inputs) < 2 or op.inputs[1] not in tensors or op.inputs[0] in tensors:
         return None
     tensor = tensors[op.inputs[1]]
-    if tensor.array is None:
+    array = tensor.array
+    if array is None:
         return None
     bias = tensors.get(op.inputs[2]) if len(op.inputs) > 2 else None
-    weight = _oriented(op, tensor.array, None if bias is None else bias.total)
+    weight = _oriented(op, array, None if bias is None else bias.total)
     return None if weight is None else _Layer(tensor.name, (weight != 0).reshape(*weight.shape[:2], -1))
 
 

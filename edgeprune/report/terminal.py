@@ -15,6 +15,9 @@ from .schema import Report
 
 PLAIN_WIDTH = 100
 
+EXPANDED = "csr+densify"
+EXPANDED_MEANS = "small in the file, expanded when the model loads: it then runs as fast as dense and takes as much memory."
+
 
 def console_for(stream: IO[str] | None = None) -> Console:
     """A console on `stream`, the standard output by default; of a fixed width and without escape codes when it is no terminal."""
@@ -36,7 +39,10 @@ def to_text(report: Report, width: int = PLAIN_WIDTH) -> str:
 
 def summary(report: Report) -> RenderableType:
     """The layers, the totals before and after, the files with their proof, and the warnings."""
-    parts: list[RenderableType] = [_layers(report), _totals(report)]
+    parts: list[RenderableType] = [_layers(report)]
+    if any(EXPANDED in layer.encoding.values() for layer in report.layers):
+        parts.append(Text(f"{EXPANDED}: {EXPANDED_MEANS}", style="dim"))
+    parts.append(_totals(report))
     parts += [_file(report, i) for i in range(len(report.artifacts))]
     parts += [Text.assemble(("warning: ", "yellow"), each) for each in report.warnings]
     return Group(*parts)
