@@ -1,6 +1,6 @@
 """Runs every model of a folder in tflite-runtime and prints {name: largest relative error}; for a Python that has that package.
 
-python other_runtime.py FOLDER [DELEGATE]; in FOLDER <number>.tflite and <number>.npz (in0..., out0...), names.json lists the names.
+python other_runtime.py FOLDER [DELEGATE]: FOLDER has <number>.tflite, <number>.npz (in0..., out0...) and names.json.
 """
 
 from __future__ import annotations
