@@ -21,56 +21,12 @@ from typing import Any
 
 import numpy as np
 from engines import Child, Missing, environment, in_turns
+from networks import resnet18
 
 from edgeprune.formats import c, write
-from edgeprune.graph import Graph, Node, Value
-from edgeprune.ops import Activation, Add, Conv, Linear, MaxPool, Mean
+from edgeprune.graph import Graph
 
 TITLES = {"onnxruntime": "onnxruntime, dense", "mnn": "MNN, sparse", "deepsparse": "DeepSparse"}
-
-
-def resnet18(size: int, density: float, seed: int = 0) -> Graph:
-    """ResNet-18 with batch norms folded: 3x3 stem for 32 pixels, 7x7 and a max pooling for 224. Random weights and biases."""
-    rng = np.random.default_rng(seed)
-    nodes: list[Node] = []
-
-    def add(name: str, op: object, *inputs: str) -> str:
-        nodes.append(Node(name, op, inputs))  # type: ignore[arg-type]
-        return name
-
-    def masked(*shape: int) -> np.ndarray:
-        total = int(np.prod(shape))
-        kept = rng.permutation(total)[: max(round(density * total), 1)]
-        weight = np.zeros(total, np.float32)
-        fan_in = max(density * total / shape[0], 1.0)
-        weight[kept] = rng.standard_normal(len(kept)) * np.sqrt(2 / fan_in)
-        return weight.reshape(shape)
-
-    def conv(name: str, x: str, ins: int, outs: int, kernel: int, stride: int) -> str:
-        pad = kernel // 2
-        bias = rng.standard_normal(outs).astype(np.float32) * np.float32(0.1)
-        return add(name, Conv(masked(outs, ins, kernel, kernel), bias, (stride, stride), ((pad, pad), (pad, pad))), x)
-
-    def relu(name: str, x: str) -> str:
-        return add(name, Activation("relu"), x)
-
-    small = size <= 64
-    x = relu("stem_relu", conv("stem", "input", 3, 64, 3 if small else 7, 1 if small else 2))
-    if not small:
-        x = add("pool", MaxPool((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), x)
-    ins = 64
-    for stage, outs in enumerate((64, 128, 256, 512)):
-        for block in range(2):
-            name, stride = f"layer{stage + 1}_{block}", 2 if stage and not block else 1
-            y = relu(f"{name}_relu1", conv(f"{name}_conv1", x, ins, outs, 3, stride))
-            y = conv(f"{name}_conv2", y, outs, outs, 3, 1)
-            shortcut = conv(f"{name}_down", x, ins, outs, 1, stride) if stride != 1 or ins != outs else x
-            x = relu(f"{name}_relu2", add(f"{name}_add", Add(), y, shortcut))
-            ins = outs
-    x = add("mean", Mean(), x)
-    classes = 10 if small else 1000
-    add("output", Linear(masked(classes, 512), rng.standard_normal(classes).astype(np.float32)), x)
-    return Graph({"input": Value((3, size, size))}, ("output",), tuple(nodes))
 
 
 def models(graph: Graph, folder: Path) -> dict[str, tuple[Path, c.Written | None]]:
@@ -93,7 +49,7 @@ def mnn_model(python: str, onnx: Path, *flags: str) -> Path:
 
 
 def measure(size: int, density: float, seconds: float, folder: Path, pythons: Mapping[str, str]) -> dict[str, Any]:
-    graph = resnet18(size, density)
+    graph = resnet18(density, size)
     x = np.random.default_rng(1).standard_normal((1, 3, size, size)).astype(np.float32)
     np.save(folder / "x.npy", x)
     made = models(graph, folder)

@@ -37,10 +37,10 @@ class Missing(Exception):
 
 
 class Child:
-    """The process of one engine."""
+    """The process of one engine; `name` tells several of one engine apart."""
 
-    def __init__(self, engine: str, python: str, model: Path, fed: Path) -> None:
-        self.engine, self._made = engine, model.with_name(f"{model.name}.{engine}.npy")
+    def __init__(self, engine: str, python: str, model: Path, fed: Path, name: str = "") -> None:
+        self.engine, self.name, self._made = engine, name or engine, model.with_name(f"{model.name}.{engine}.npy")
         command = [python, str(Path(__file__).resolve()), engine, str(model), str(fed), str(self._made)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
@@ -83,11 +83,11 @@ def environment() -> dict[str, str]:
 
 def in_turns(children: Sequence[Child], seconds: float, each: int = 3) -> dict[str, list[int]]:
     """Nanoseconds of every run, a few of one engine and a few of the next, until `seconds` have passed."""
-    times: dict[str, list[int]] = {child.engine: [] for child in children}
+    times: dict[str, list[int]] = {child.name: [] for child in children}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, times.values())) < 5 * each:
         for child in children:
-            times[child.engine] += child.run(each)
+            times[child.name] += child.run(each)
     return times
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import edgeprune
 from edgeprune.cli import main
 from edgeprune.errors import EdgepruneError
 from edgeprune.formats import c, footprint
@@ -22,6 +23,7 @@ from edgeprune.inspection import inspect_artifact, inspect_graph
 from edgeprune.ops import Activation, Conv, Flatten, Linear, MaxPool
 from edgeprune.profiling.native import processor_of
 
+SAMPLE = Path(__file__).parents[2] / "samples" / "mnist" / "lenet_300_100.pt"
 PROCESSORS = {"aarch64": "aarch64", "armv7": "armv7", "riscv64": "riscv64", "x86-64": "x86_64", "cortex-m4": "armv7"}
 
 
@@ -72,6 +74,16 @@ def test_a_model_is_built_for_another_processor(target: str, model: Path, tmp_pa
         assert processor_of(built.path) == PROCESSORS[target]
 
 
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc")
+def test_a_real_network_at_1024x_takes_under_12_kb_on_a_cortex_m4(tmp_path: Path) -> None:
+    loaded = edgeprune.load(SAMPLE)
+    pruned = edgeprune.prune(loaded.module, 1024, example_inputs=loaded.example_inputs)
+    written = c.write(edgeprune.shrink(edgeprune.capture(pruned.module, loaded.example_inputs)), tmp_path / "model.c")
+    assert c.build(tmp_path / "model.c", tmp_path / "model.o", "cortex-m4").bytes < 12 * 1024
+    # The image is read where the caller has it.
+    assert written.arena.bytes < 4 * 28 * 28
+
+
 def test_a_target_that_nobody_knows_is_refused_with_those_there_are(model: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgepruneError, match=r"'arm64'.*aarch64.*cortex-m4"):
         c.build(model, tmp_path / "out", "arm64")
@@ -111,9 +123,8 @@ def test_dead_connections_are_counted_in_c_too(model: Path) -> None:
 
 
 def test_the_command_line_builds_and_the_report_says_of_what_the_size_is(tmp_path: Path) -> None:
-    sample = Path(__file__).parents[2] / "samples" / "mnist" / "lenet_300_100.pt"
     options = ["--target", "c", "--no-measure", "--build", "-o", str(tmp_path / "out"), "-q"]
-    done = CliRunner().invoke(main, ["export", str(sample), *options])
+    done = CliRunner().invoke(main, ["export", str(SAMPLE), *options])
     assert done.exit_code == 0, done.output
     (artifact,) = json.loads((tmp_path / "out" / "report.json").read_text())["artifacts"]
     assert artifact["bytes_of"] == "code and constants"
