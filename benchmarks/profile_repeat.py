@@ -6,8 +6,9 @@
     python benchmarks/profile_repeat.py table benchmarks/profile_repeat.json --markdown benchmarks/profile_repeat.md
 
 Five times over, every artifact is profiled as `edgeprune profile` does it, and beside each profile of a .tflite or .onnx file a
-process of its own runs the plainest loop around the same runtime: a clock before and after a thousand runs, again and again for two
-seconds, the median of these. About two minutes, on a machine with nothing else to do.
+process of its own runs the plainest loop around the same runtime: a clock before and after as many runs as fit a fifth of a
+millisecond, again and again for two seconds, the median of these. So short, because another process that is let in between would
+count for all runs of a batch. About two minutes, on a machine with nothing else to do.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from edgeprune.profiling import profile, profile_on
 
 TURNS = 5
-BATCH = 1000
+BATCH_SECONDS = 2e-4
 
 
 def bare(path: str) -> float:
@@ -53,13 +54,17 @@ def bare(path: str) -> float:
         def run() -> None:
             session.run_with_iobinding(binding)
 
+    def timed(runs: int) -> float:
+        start = time.perf_counter()
+        for _ in range(runs):
+            run()
+        return (time.perf_counter() - start) / runs
+
+    batch = max(round(BATCH_SECONDS / min(timed(1) for _ in range(1000))), 1)
     times = []
     end = time.perf_counter() + 2.5
     while time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(BATCH):
-            run()
-        times.append((time.perf_counter() - start) / BATCH)
+        times.append(timed(batch))
     return 1e6 * statistics.median(times[len(times) // 5 :])
 
 

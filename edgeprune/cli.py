@@ -148,6 +148,8 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @click.option("--retrain", default="lr-rewind", show_default=True, help="lr-rewind, fine-tune, weight-rewind or none.")
 @click.option("--rewind-to", type=click.Path(), help="An earlier checkpoint, for weight-rewind.  [default: CHECKPOINT]")
 @click.option("--distill", type=float, default=0.0, show_default=True, help="Share of the loss from imitating CHECKPOINT.")
+@click.option("--robust", help="Train against attacks: trades or adversarial.  [default: do not]")
+@click.option("--epsilon", type=float, default=8 / 255, show_default="8/255", help="How far it moves a pixel, of 0 to 1.")
 @click.option("--aap/--no-aap", default=True, help="All-alive pruning: no budget for dead connections.", show_default=True)
 @click.option("--rounds", type=click.IntRange(1), help="Prune-and-retrain rounds.  [default: by the ratio]")
 @click.option("--epochs", type=click.IntRange(0), help="Epochs of retraining per round.  [default: by the data]")
@@ -161,17 +163,31 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @BUILD
 @click.option("--measure/--no-measure", default=True, help="Latency and memory against the dense network.", show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with a killed run in the same folder.")
+@click.option("--profile-on", metavar="DEVICES", help="Then profile there, and write report.html: host,raspberry-pi-5=pi@pi.")
 @QUIET
 @JSON
-def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet: bool, as_json: bool, **given: Any) -> None:
+def compress(
+    checkpoint: str,
+    ratio: float,
+    target: str,
+    out: str | None,
+    profile_on: str | None,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Prune CHECKPOINT to 1/RATIO of its weights, all of them alive; shrink, export, verify and measure it."""
     from .delivery import check_build, targets_of
     from .pipeline import compress_source, help_to_prune
+    from .profiling.wherever import wanted_of
     from .pruning import leads
     from .report import show, show_progress
+    from .report.everywhere import profile_everywhere
 
     source = source_from(checkpoint, given)
-    check_build(given["build"], targets_of(target))
+    suffixes = targets_of(target)
+    check_build(given["build"], suffixes)
+    devices = wanted_of(profile_on, [suffix.removeprefix(".") for suffix in suffixes]) if profile_on else []
     folder = Path(out) if out else Path(f"{Path(checkpoint).stem}-{ratio:g}x")
     if not leads():
         given = {name: value for name, value in given.items() if name not in ("optimize", "measure", "build")}
@@ -179,10 +195,15 @@ def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet:
         return
     with show_progress(quiet=quiet) as progress:
         report = compress_source(source, ratio, targets=target, out=folder, progress=progress, command=sys.argv[1:], **given)
+        if devices:
+            progress.phase("profiling on devices")
+            written = profile_everywhere(folder, report, devices)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1))
     elif not quiet:
         show(report)
+        if devices:
+            click.echo("profiled on devices: " + ", ".join(map(str, written)))
 
 
 @main.command()
