@@ -17,7 +17,7 @@ def tables(runs: Runs, epochs: dict[str, int], lr: float) -> str:
         f"MNIST. Every method gets the same few epochs of AdamW (peak learning rate {lr:g}, one cycle, batches of 256): all after its cut, or",
         "one after each of as many cuts, or all in the one training it cuts in. That is a fraction of what the default settings train, so",
         "compare rows with each other and not with other tables. The learning rate was chosen on a validation part of the training data of",
-        "LeNet-300-100 (`--choose`). Test accuracy of the last epoch in percent, mean ± standard deviation where there are several seeds.",
+        "LeNet-300-100 (`--choose`), the largest of three. Test accuracy of the last epoch in percent, mean ± standard deviation where there are several seeds.",
         "`init` methods prune an untrained network, as their papers do, the others a trained one.",
         "Only what has a row here was run; an empty cell, a missing ratio or seed was not. With one seed, differences of a few points say",
         "nothing. At initialisation the order of the papers holds for plain selection: FORCE and SynFlow stay connected, SNIP and GraSP",
