@@ -21,6 +21,7 @@ from .errors import CheckFailed, EdgepruneError, MissingExtra
 from .formats import Metadata, Runner
 from .graph import Array, Graph
 from .importing import import_onnx
+from .naming import free_name
 from .parity import TOLERANCE, random_inputs
 from .parity import verify as compare_outputs
 from .pruning import prunable
@@ -202,10 +203,7 @@ def _named(graph: Graph, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> G
     taken = {*names.values(), *graph.values}
     for name in graph.values:
         if name not in names and name in names.values():
-            count = 2
-            while f"{name}_{count}" in taken:
-                count += 1
-            names[name] = f"{name}_{count}"
+            names[name] = free_name(name, taken.__contains__)
             taken.add(names[name])
     nodes = tuple(
         replace(node, name=names.get(node.name, node.name), inputs=tuple(names.get(name, name) for name in node.inputs))

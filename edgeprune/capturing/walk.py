@@ -16,7 +16,8 @@ from ..graph import Array, Graph, Op, Value
 from ..laying.layout import OPEN_BATCHES, Laid, batch_of
 from ..laying.scores import Scores
 from ..laying.taking import natural_channel
-from ..laying.trace import Trace, free
+from ..laying.trace import Trace
+from ..naming import free_name
 from .naming import LEAVES, base_name, source_of
 
 # Every program is traced at this batch.
@@ -265,7 +266,7 @@ class Walk(Trace):
             if same is not None:
                 raise Unsupported(f"outputs {same!r} and {name!r} are the same tensor; return it once")
             # A value has one name: an output that is called as an input is gets another.
-            ends[free(f"{name}_output", {*names, *self.inputs}) if name in self.inputs else name] = made
+            ends[free_name(f"{name}_output", {*names, *self.inputs}.__contains__) if name in self.inputs else name] = made
         return self.graph(tuple(ends), ends)
 
 

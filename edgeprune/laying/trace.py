@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import Unsupported
 from ..graph import Array, Graph, Node, Op, Value
+from ..naming import free_name
 from .layout import Dim, Frame, Laid, canonical
 from .scores import Scores
 from .taking import FIRST, settled, take
@@ -59,7 +60,7 @@ class Trace(ABC):
 
     def emit(self, op: Op, inputs: Sequence[str], at: Any, what: str = "") -> str:
         """Adds a node for `op` and returns the name of its value: the layer's, or the layer's and the op's (or `what`)."""
-        name = free(self.name_of(at, what), self.values)
+        name = free_name(self.name_of(at, what), self.values.__contains__)
         ins = [self.values[i] for i in inputs]
         try:
             self.values[name] = op.value(*ins)
@@ -109,17 +110,8 @@ class Trace(ABC):
         renamed = {made: name for name, made in ends.items() if made not in self.inputs}
         # A layer may have the name of an output that it is not.
         for made in [n.name for n in self.nodes if n.name in ends and n.name not in renamed]:
-            renamed[made] = free(made, {*self.values, *ends, *renamed.values()})
+            renamed[made] = free_name(made, {*self.values, *ends, *renamed.values()}.__contains__)
         nodes = tuple(
             Node(renamed.get(n.name, n.name), n.op, tuple(renamed.get(i, i) for i in n.inputs), n.source) for n in self.nodes
         )
         return Graph(self.inputs, tuple(outputs), nodes).with_nodes(nodes)
-
-
-def free(name: str, taken: Container[str]) -> str:
-    """The name, or with the first number from 2 on that nothing has yet."""
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}_{count}"
-    return candidate

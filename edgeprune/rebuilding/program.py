@@ -63,7 +63,7 @@ class ProgramRunner(Runner):
     def invoke(self) -> None:
         with torch.no_grad():
             made = self._module(*self._fed)
-        self._made = [t.numpy().copy() for t in (made if isinstance(made, tuple | list) else (made,))]
+        self._made = [t.detach().numpy().copy() for t in (made if isinstance(made, tuple | list) else (made,))]
 
     def fetch(self) -> list[Array]:
         return list(self._made)
