@@ -152,6 +152,9 @@ CASES: list[tuple[str, nn.Module, list[tuple[int, ...]]]] = [
     ("shared layer", Does(lambda x, c: c(F.relu(c(x))), c=nn.Conv2d(3, 3, 3)), [MAP]),
     ("constants computed from weights", Does(lambda x, c: x * (c.weight.detach() * 0 + 0.5).mean(), c=nn.Linear(2, 2)), [MAP]),
     ("a tuple of outputs", Does(lambda x: (x + 1, x.flatten(1))), [MAP]),
+    ("an input as output", Does(lambda x: (x, x + 1)), [MAP]),
+    ("one tensor twice", Does(lambda x: [x + 1] * 2), [MAP]),
+    ("a constant as output", Does(lambda x: (torch.ones(3, 2).expand(x.shape[0], 3, 2), x + 1)), [MAP]),
     ("a dictionary of outputs", Does(lambda x, c: {"far": c(x), "near": x + 1}, c=nn.Conv2d(3, 3, 1)), [MAP]),
 ]  # fmt: skip
 
@@ -370,8 +373,7 @@ REFUSED: list[tuple[str, nn.Module, list[tuple[int, ...]], list[str]]] = [
     ("a divisor", nn.AvgPool2d(2, divisor_override=3), [MAP], ["divisor_override"]),
     ("softplus with beta", nn.Softplus(2.0), [VECTOR], ["beta=2.0 is not 1"]),
     ("a buffer that learns", Counts(), [MAP], ["aten.mean.dim"]),
-    ("an input as output", Does(lambda x: (x, x + 1)), [MAP], ["not computed from its input"]),
-    ("one tensor twice", Does(lambda x: [x + 1] * 2), [MAP], ["the same tensor", "return it once"]),
+    ("a number as output", Does(lambda x: (torch.tensor(3.0), x + 1)), [MAP], ["'output_0'", "not computed from the input"]),
     ("a view of an overwritten value", later(view_of_what_was_overwritten), [MAP], ["aten.relu_.default", "reads later"]),
     ("a view of a view of an overwritten value", later(written_through_two_views), [MAP], ["aten.relu_.default", "reads later"]),
     ("the base of an overwritten view", later(base_of_a_view_overwritten), [MAP], ["aten.relu_.default", "overwrites conv2d"]),

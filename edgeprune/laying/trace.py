@@ -11,9 +11,10 @@ import numpy as np
 from ..errors import Unsupported
 from ..graph import Array, Graph, Node, Op, Value
 from ..naming import free_name
-from .layout import Dim, Frame, Laid, canonical
+from ..ops import Constant, Rearrange
+from .layout import Dim, Frame, Laid, canonical, size
 from .scores import Scores
-from .taking import FIRST, settled, take
+from .taking import FIRST, natural_channel, settled, take
 
 
 class Trace(ABC):
@@ -104,6 +105,35 @@ class Trace(ABC):
         return Laid(self.emit(op, [laid.name], at), laid.dims, at)
 
     # -- the end ---------------------------------------------------------------------------------------------------
+
+    def end(self, at: Any, made: Any, where: str, name: str, ends: Mapping[str, str]) -> str:
+        """The value that the output `name` is: another one than `ends`, and than any input of another name.
+
+        `where` is what refusals call it.
+        """
+        value = self._end(at, made, where)
+        if value != name and (value in self.inputs or value in ends.values()):
+            # One tensor under two names.
+            held = self.values[value]
+            every = tuple(range(len(held.shape)))
+            value = self.emit(Rearrange(((-1,),) * len(every), every, (1,) * len(every), held.axis, held.axis), [value], at)
+        return value
+
+    def _end(self, at: Any, made: Any, where: str) -> str:
+        if isinstance(made, Scores):
+            raise Unsupported(f"{where} is attention weights; give out what they are applied to")
+        if isinstance(made, np.ndarray) and made.ndim > 1 and made.dtype == self.dtype_of(at):
+            if len(made) != size(self.batch) or not (made == made[:1]).all():
+                raise Unsupported(f"{where} is a constant that does not have the batch as its first axis; leave it out")
+            return self.emit(Constant(np.ascontiguousarray(made[0])), [next(iter(self.inputs))], at)
+        if not isinstance(made, Laid):
+            raise Unsupported(f"{where} is not computed from the input; give out only computed tensors")
+        laid = settled(self, at, made)
+        if not laid.dims or laid.dims[0] != self.batch:
+            raise Unsupported(f"{where} does not have the batch as its first axis; give out tensors that do")
+        if len(laid.dims) == 1:
+            raise Unsupported(f"{where} is one number for each example without an axis; keep an axis of size 1 (keepdim=True)")
+        return self.ref(at, laid, natural_channel(self, laid))
 
     def graph(self, outputs: Sequence[str], ends: Mapping[str, str]) -> Graph:
         """The graph. `ends`: by the name of every output, the value that it is, each another one or an input of that name."""

@@ -38,7 +38,7 @@ def _attention(r: Rebuild, node: Node, op: Attention) -> fx.Node:
         made = r.call(F.scaled_dot_product_attention, q, k, v, attn_mask=bias, scale=op.scale)
     else:
         gain = r.tensor(node, "gain", op.gain.reshape(-1, 1, 1), trained=True)
-        scores = r.call(torch.matmul, r.call(torch.mul, q, op.scale), r.call(torch.transpose, k, -1, -2))
+        scores = r.call(torch.mul, r.call(torch.matmul, q, r.call(torch.transpose, k, -1, -2)), op.scale)
         scores = r.call(torch.mul, scores, gain)
         scores = scores if bias is None else r.call(torch.add, scores, bias)
         made = r.call(torch.matmul, r.call(F.softmax, scores, dim=-1), v)
