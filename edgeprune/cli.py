@@ -245,6 +245,8 @@ def inspect(file: str, as_json: bool, **given: Any) -> None:
 @click.option("--runtime", help="ai-edge-litert, tflite-runtime or onnxruntime.  [default: the first installed]")
 @click.option("--python", type=click.Path(), help="Another Python interpreter, which needs numpy and a runtime only.")
 @click.option("--timeout", type=float, default=600.0, show_default=True, help="Seconds after which to give up.")
+@click.option("--ops", is_flag=True, help="Time op by op too, by the runtime's own profiler or counters in the C code.")
+@click.option("-o", "--out", type=click.Path(), help="Write the profile there as JSON, for `edgeprune report`.")
 @JSON
 def profile(
     artifact: str,
@@ -255,9 +257,11 @@ def profile(
     workdir: str | None,
     emulate: bool,
     estimate: bool,
+    out: str | None,
     **given: Any,
 ) -> None:
     """Measure ARTIFACT on this machine's CPU or on a device: load, first run, latency, memory."""
+    from .files import write_atomic
     from .profiling import compare, profile_on
     from .profiling import profile as measure
     from .profiling.emulation import emulate as emulated
@@ -267,23 +271,40 @@ def profile(
 
     if target is None and (host or workdir or emulate or estimate):
         raise click.UsageError("--host, --workdir, --emulate and --estimate are about a device; name it with --target")
+    if given["ops"] and (others or emulate or estimate):
+        raise click.UsageError("--ops is about one measured artifact; leave out --compare, --emulate and --estimate")
+    if others:
+        del given["ops"]
     if target is not None and others:
         raise click.UsageError("--compare measures on this machine; leave out --target, or profile one file at a time")
+    found: Any
+    show: Callable[[Any], None]
     if target is not None and estimate:
-        expected = estimated(target, artifact, threads=given["threads"])
-        click.echo(json.dumps(expected.to_dict(), indent=1)) if as_json else print_estimate(expected)
+        found, show = estimated(target, artifact, threads=given["threads"]), print_estimate
     elif target is not None and emulate:
-        run = emulated(target, artifact, timeout=given["timeout"])
-        click.echo(json.dumps(run.to_dict(), indent=1)) if as_json else print_emulation(run)
+        found, show = emulated(target, artifact, timeout=given["timeout"]), print_emulation
     elif target is not None:
-        measured = profile_on(target, artifact, host=host, workdir=workdir, **given)
-        click.echo(json.dumps(measured.to_dict(), indent=1)) if as_json else print_measured(measured)
+        found, show = profile_on(target, artifact, host=host, workdir=workdir, **given), print_measured
     elif others:
-        comparison = compare([artifact, *others], **given)
-        click.echo(json.dumps(comparison.to_dict(), indent=1)) if as_json else print_comparison(comparison)
+        found, show = compare([artifact, *others], **given), print_comparison
     else:
-        result = measure(artifact, **given)
-        click.echo(json.dumps(result.to_dict(), indent=1)) if as_json else print_profile(result)
+        found, show = measure(artifact, **given), print_profile
+    text = json.dumps(found.to_dict(), indent=1)
+    if out is not None:
+        write_atomic(out, (text + "\n").encode())
+    click.echo(text) if as_json else show(found)
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--out", type=click.Path(), default="report.html", show_default=True, help="The page.")
+@click.option("--compare", is_flag=True, help="Side by side; several sources always are.")
+def report(sources: tuple[str, ...], out: str, compare: bool) -> None:
+    """Write one self-contained HTML page of SOURCES: a folder that compress wrote, a report.json, a profile."""
+    from .report.page import write_page
+
+    write_page(sources, out, compare=compare)
+    click.echo(f"{out}: {Path(out).stat().st_size:,} bytes")
 
 
 @main.command()

@@ -98,6 +98,14 @@ class Op:
         """Whether the output is the first input, unchanged."""
         return False
 
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        """The same function of inputs that lack these numbers, channel by channel, and what its output then lacks; or None."""
+        return None
+
+    def plain(self, ins: Sequence[Value]) -> tuple[tuple[Op, ...], int] | None:
+        """Ops that do the same at this size, one after another, and how many inputs the first reads; None: it is plain itself."""
+        return None
+
     def as_affine(self) -> tuple[Array, Array] | None:
         """(scale, shift) per channel when the op is `x * scale + shift`, else None."""
         return None
@@ -147,6 +155,13 @@ class Op:
             elif a is not None and a != f.default:
                 parts.append(f"{f.name}={a}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def in_turn(ops: Iterable[Op], *arrays: Array) -> Array:
+    """What ops one after another make; the first reads all the arrays."""
+    for op in ops:
+        arrays = (op.run(*arrays),)
+    return arrays[0]
 
 
 @dataclass(frozen=True)
@@ -209,6 +224,26 @@ class Graph:
         """The graph with every weight in `dtype`."""
         return Graph(self.inputs, self.outputs, tuple(dataclasses.replace(n, op=n.op.astype(dtype)) for n in self.nodes))
 
+    def plain(self) -> Graph:
+        """The same function at this input size alone, in ops that formats have words for."""
+        nodes: list[Node] = []
+        stands_for: dict[str, str] = {}
+        for node in self.nodes:
+            node = dataclasses.replace(node, inputs=tuple(stands_for.get(i, i) for i in node.inputs))
+            parts = node.op.plain(self.ins(node))
+            if parts is None or (not parts[0] and node.name in self.outputs):
+                nodes.append(node)
+                continue
+            ops, reads = parts
+            inputs = node.inputs[:reads]
+            if not ops:
+                stands_for[node.name] = inputs[0]
+            for i, op in enumerate(ops):
+                name = node.name if i == len(ops) - 1 else f"{node.name}.part{i}"
+                nodes.append(Node(name, op, inputs, node.source))
+                inputs = (name,)
+        return self.with_nodes(nodes)
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the graph's numbers: float32 unless its weights say otherwise."""
@@ -230,7 +265,8 @@ class Graph:
     def run(self, *arrays: Array) -> Array | tuple[Array, ...]:
         """The outputs for these inputs, each `[batch, *shape]`: one array, or a tuple when there are several outputs.
 
-        Raises ValueError when an input has another shape than the graph's.
+        Whole numbers and truth values become numbers of the graph's type. Raises ValueError when an input has another shape than
+        the graph's.
         """
         made = self.run_all(*arrays, keep=self.outputs)
         outputs = tuple(made[name] for name in self.outputs)
@@ -244,7 +280,8 @@ class Graph:
         for (name, value), array in zip(self.inputs.items(), arrays, strict=True):
             if tuple(array.shape[1:]) != value.shape:
                 raise ValueError(f"input {name!r} is [batch, {', '.join(map(str, value.shape))}], not {array.shape}")
-            made[name] = np.asarray(array)
+            array = np.asarray(array)
+            made[name] = array.astype(self.dtype) if array.dtype.kind in "biu" else array
         last = {name: i for i, node in enumerate(self.nodes) for name in node.inputs}
         wanted = set(self.values if keep is None else keep)
         for i, node in enumerate(self.nodes):

@@ -235,6 +235,7 @@ def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[De
         op = stored.get(source)
         kept = int(mask.sum())
         encoding = {d.format: e.encoding for d in delivered for e in d.encodings if e.source == source}
+        place = {d.format: i for d in delivered for i, e in enumerate(d.encodings) if e.source == source}
         layers.append(
             reports.Layer(
                 name=source,
@@ -246,6 +247,7 @@ def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[De
                 alive=int(alive[name].sum()),
                 density=None if op is None else float((op.arrays["weight"] != 0).mean()),
                 encoding=encoding,
+                place=place,
             )
         )
     return tuple(layers)

@@ -77,6 +77,7 @@ def test_the_report_says_what_was_asked_and_what_came_of_it(compressed: tuple[Pa
     assert report["weights"] == {"total": 266_200, "kept": 266_200 // 64, "alive": 266_200 // 64}
     assert 0.5 < report["accuracy"]["after"] <= report["accuracy"]["before"] <= 1
     assert [layer["name"] for layer in report["layers"]] == ["fc1", "fc2", "fc3"]
+    assert [layer["place"] for layer in report["layers"]] == [{"tflite": i, "onnx": i} for i in range(3)]
     assert sum(layer["kept"] for layer in report["layers"]) == report["weights"]["kept"]
     for artifact, name in zip(report["artifacts"], ("tflite", "onnx"), strict=True):
         assert artifact["format"] == name

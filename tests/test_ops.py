@@ -222,6 +222,12 @@ CASES: list[tuple[str, Op, list[tuple[int, ...]], Callable[..., torch.Tensor]]] 
         lambda q, k, v: cosine_attention(q, k, v, 2, t(GAIN), t(BIAS), 1e-3),
     ),
     (
+        "attention masked by the input",
+        Attention(2, 0.3, BIAS),
+        [(4, 6), (5, 6), (5, 8), (1, 5)],
+        lambda q, k, v, m: attention(q, k, v, 2, 0.3, t(BIAS) + m[:, None]),
+    ),
+    (
         "attention over some pairs",
         Attention(2, 0.3, pairs=PAIRS),
         [(4, 6), (5, 6), (5, 8)],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from closeness import assert_close
@@ -9,8 +11,10 @@ from hypothesis import given, settings
 from random_graphs import build, inputs_for, random_graphs
 from test_shrink import CASES, relaxed
 
+from edgeprune.errors import NotExportable
+from edgeprune.formats import Metadata, load, module_of, write
 from edgeprune.graph import Graph, Node, Value
-from edgeprune.ops import Add, Affine, Conv, Linear, Select
+from edgeprune.ops import Add, Conv, Linear, Scatter, Select
 from edgeprune.passes import shrink, untie
 from edgeprune.passes.check import check
 
@@ -62,13 +66,12 @@ def residual(rows: int, columns: int) -> Graph:
     return Graph({"input": Value((32,))}, ("output",), nodes)
 
 
-def test_a_layer_under_a_sum_keeps_the_rows_it_makes_and_adds_what_the_others_hold() -> None:
+def test_a_layer_under_a_sum_keeps_the_rows_it_makes_and_the_scatter_holds_the_others() -> None:
     small = untie(residual(8, 16))
     assert [(n.name, type(n.op)) for n in small.nodes] == [
         ("a.gather", Select),
         ("a.live", Linear),
-        ("a.scatter", Select),
-        ("a", Affine),
+        ("a", Scatter),
         ("output", Add),
     ]
     assert small.nodes[1].op.arrays["weight"].shape == (8, 16)
@@ -83,3 +86,28 @@ def test_a_layer_whose_indices_would_outweigh_what_they_save_is_left_alone(rows:
 def test_another_aim_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="optimize='speed' is unknown here; use 'size'"):
         shrink(build(0, 2), optimize="speed")
+
+
+def test_a_scatter_holds_what_the_rows_left_out_held() -> None:
+    rng = np.random.default_rng(0)
+    op = Scatter(np.array([-1, 2, 0, -1]), fill=np.array([5.0, 7.0]))
+    x = rng.standard_normal((2, 3, 2, 2))
+    y = op.run(x)
+    assert np.array_equal(y[:, [1, 2]], x[:, [2, 0]])
+    assert (y[:, 0] == 5).all()
+    assert (y[:, 3] == 7).all()
+    assert np.array_equal(op.constant((Value((3, 2, 2)),), np.full(3, np.nan)), [5, np.nan, np.nan, 7], equal_nan=True)
+    some = op.keep((Value((3, 2, 2)),), np.array([False, True, False, True]), np.array([False, True, True]))
+    assert np.array_equal(some.run(x[:, 1:]), y[:, [1, 3]])
+    assert type(op.keep((Value((3, 2, 2)),), np.array([False, True, True, False]), np.ones(3, bool))) is Select
+
+
+def test_a_format_refuses_a_scatter_that_was_not_taken_apart(tmp_path: Path) -> None:
+    """Nothing may take it for a Select, whose missing channels are zero."""
+    scatter = Scatter(np.array([-1, 0]), fill=np.array([5.0], np.float32))
+    graph = Graph({"input": Value((1, 2, 2))}, ("output",), (Node("output", scatter, ("input",)),))
+    with pytest.raises(NotExportable, match="Scatter"):
+        module_of("x.onnx").encode(graph, Metadata(), "size")
+    write(graph, tmp_path / "x.onnx")
+    (found,) = load(tmp_path / "x.onnx").run(np.zeros((1, 1, 2, 2), np.float32))
+    assert found[0, :, 0, 0].tolist() == [5, 0]

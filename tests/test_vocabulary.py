@@ -334,7 +334,7 @@ class Remembers(nn.Module):
 
 
 REFUSED: list[tuple[str, nn.Module, list[tuple[int, ...]], list[str]]] = [
-    ("a mask that is an input", Masked(), [(2, 3, 5, 4), (2, 3, 5, 5)], ["scaled_dot_product", "mask depends on the input"]),
+    ("a mask for every head", Masked(), [(2, 3, 5, 4), (2, 3, 5, 5)], ["scaled_dot_product", "differs by head or window"]),
     ("a state from elsewhere", Remembers(), [SEQUENCE], ["layer: aten.lstm", "first state is not zeros"]),
     ("an LSTM with projections", nn.Sequential(nn.LSTM(8, 5, proj_size=3)), [SEQUENCE], ["aten.lstm", "proj_size"]),
     ("products as output", Does(lambda x: x.flatten(2) @ x.flatten(2).mT), [MAP], ["output 'output'", "attention weights"]),

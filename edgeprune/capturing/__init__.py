@@ -11,7 +11,9 @@ pooling.py     pooling, sums over axes, upsampling
 recurrent.py   LSTM, GRU
 arithmetic.py  sums and products
 products.py    matrix products and attention
+masks.py       comparisons, logic, choices by a mask
 moves.py       slices, padding, concatenation
+windows.py     attention within windows, made the same at every size
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from torch import nn
 
 from ..errors import Unsupported
 from ..graph import Graph, Value
-from . import activations, arithmetic, layers, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
+from . import activations, arithmetic, layers, masks, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
 from .walk import BATCH, Walk
+from .windows import at_every_size
 
 log = logging.getLogger("edgeprune")
 
@@ -45,7 +48,7 @@ def capture(module: nn.Module, example_inputs: Sequence[torch.Tensor] | torch.Te
     names = ["input"] if len(inputs) == 1 else [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
     values = [Value(tuple(x.shape[1:])) for x in inputs]
     own = dict(module.named_modules(remove_duplicate=False)) if isinstance(module, nn.Module) else {}
-    return Walk(program, dict(zip(names, values, strict=True)), own).run()
+    return at_every_size(Walk(program, dict(zip(names, values, strict=True)), own).run(), own)
 
 
 def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:

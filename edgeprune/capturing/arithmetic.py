@@ -10,7 +10,7 @@ from torch import fx
 from ..laying import scores as attention
 from ..laying.arithmetic import both, number, over_length, with_constant
 from ..laying.layers import times
-from ..laying.layout import Laid
+from ..laying.layout import Laid, with_scale
 from ..laying.scores import Scores
 from ..ops import Activation, Add, Binary, Mul
 from .walk import Length, Walk, lower
@@ -24,11 +24,14 @@ def _add(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
         x, y = y, x
     sign = -alpha if "sub" in name else alpha
     if isinstance(x, Scores) or isinstance(y, Scores):
-        if isinstance(x, Scores) and not isinstance(y, Scores | Laid):
-            return attention.biased(walk, node, x, y if sign == 1 else y * sign)
-        if isinstance(y, Scores) and not isinstance(x, Scores | Laid):
-            return attention.biased(walk, node, attention.scaled(walk, node, y, sign), x)
-        raise walk.unsupported(node, "it adds to attention scores what depends on the input")
+        if isinstance(x, Scores):
+            if isinstance(y, Laid):
+                y = with_scale(y, sign)
+            elif isinstance(y, np.ndarray):
+                y = y * sign
+        else:
+            x, y = attention.scaled(walk, node, y, sign), x
+        return attention.plus(walk, node, x, y)
     if isinstance(x, Laid | Length) and isinstance(y, Laid | Length):
         x, y = walk.laid(node, x), walk.laid(node, y)
         if sign != 1:
@@ -82,21 +85,3 @@ def _binary(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
         raise walk.unsupported(node, "a constant to the power of a value")
     x, constant = (y, x) if isinstance(x, np.ndarray) else (x, y)
     return with_constant(walk, node, walk.laid(node, x), constant, kind)
-
-
-@lower("masked_fill")
-def _masked_fill(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    if isinstance(a["self"], Scores):
-        return attention.masked(walk, node, a["self"], walk.constant(a["mask"]), float(a["value"]))
-    raise walk.unsupported(node, "it fills a value by a mask")
-
-
-@lower("where")
-def _where(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
-    x, y, mask = (walk.constant(a[name]) for name in ("self", "other", "condition"))
-    if isinstance(mask, np.ndarray):
-        fill = number(y) if isinstance(x, Scores) else number(x)
-        scores = x if isinstance(x, Scores) else y
-        if isinstance(scores, Scores) and fill is not None:
-            return attention.masked(walk, node, scores, ~mask if scores is x else mask, fill)
-    raise walk.unsupported(node, "it chooses between values by a mask")

@@ -57,6 +57,9 @@ def _index_select(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
 @lower("index")
 def _index(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     x = walk.laid(node, a["self"])
+    viewed = _all_in_order(x, a["indices"], node.meta["val"].ndim)
+    if viewed is not None:
+        return viewed
     used = [i for i, index in enumerate(a["indices"]) if index is not None]
     if len(used) != 1 or not isinstance(a["indices"][used[0]], torch.Tensor) or a["indices"][used[0]].ndim != 1:
         raise walk.unsupported(node, "it picks elements by more than one constant list along one axis")
@@ -64,6 +67,24 @@ def _index(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     if index.dtype == torch.bool:
         index = index.nonzero()[:, 0]
     return _gathered(walk, node, x, used[0], index)
+
+
+def _all_in_order(x: Laid, indices: list[Any], rank: int) -> Laid | None:
+    """What picks every entry once by lists that each lie along an axis of their own: a view of the whole, else None."""
+    if len(indices) != len(x.dims) or not all(isinstance(index, torch.Tensor) for index in indices):
+        return None
+    dims: list[Any] = [()] * rank
+    last = -1
+    for index, dim, n in zip(indices, x.dims, x.shape, strict=True):
+        along = [d + rank - index.ndim for d, size in enumerate(index.shape) if size > 1]
+        if index.dtype == torch.bool or not torch.equal(index.reshape(-1), torch.arange(n)) or len(along) != (n > 1):
+            return None
+        if along:
+            if along[0] <= last:
+                return None
+            last = along[0]
+            dims[last] = dim
+    return replace(x, dims=tuple(dims))
 
 
 @lower("flip")

@@ -11,9 +11,11 @@ from torch import fx
 from ..laying import scores as attention
 from ..laying.layers import linear
 from ..laying.layout import Laid
+from ..laying.masks import negated
 from ..laying.products import einsum, learned, multiplied
-from ..laying.scores import Scores
+from ..laying.scores import Closed, Scores
 from ..ops import Linear
+from .masks import is_truth
 from .walk import Length, Walk, lower
 
 
@@ -28,10 +30,12 @@ def _addmm(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
     if isinstance(x, Laid) and isinstance(y, np.ndarray) and isinstance(added, np.ndarray) and a["beta"] == a["alpha"] == 1:
         return linear(walk, node, x, Linear(np.ascontiguousarray(y.T), added))
     result = multiplied(walk, node, x, y)
-    if not isinstance(result, Scores) or not isinstance(added, np.ndarray):
+    if not isinstance(result, Scores) or (isinstance(added, Laid | Closed) and a["beta"] != 1):
         raise walk.unsupported(node, "it adds to a product that is neither a linear layer nor attention scores")
     result = attention.scaled(walk, node, result, a["alpha"])
-    return result if a["beta"] == 0 else attention.biased(walk, node, result, added * a["beta"])
+    if a["beta"] == 0:
+        return result
+    return attention.plus(walk, node, result, added * a["beta"] if isinstance(added, np.ndarray) else added)
 
 
 @lower("einsum")
@@ -48,8 +52,8 @@ def _attention(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     q, k, v = (learned(walk, node, x) if isinstance(x, np.ndarray) else walk.laid(node, x) for x in given)
     scale = a["scale"] if a["scale"] is not None else 1 / math.sqrt(q.shape[-1])
     mask = walk.constant(a["attn_mask"])
-    if mask is not None and not isinstance(mask, np.ndarray):
-        raise walk.unsupported(node, "its mask depends on the input; give a constant one")
+    if isinstance(mask, Laid) and is_truth(node, 3, "attn_mask"):
+        mask = Closed(negated(walk, node, mask))
     return attention.attended(walk, node, q, k, v, scale, mask, a["is_causal"])
 
 

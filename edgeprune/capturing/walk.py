@@ -14,7 +14,7 @@ from torch import fx, nn
 from ..errors import Unsupported
 from ..graph import Array, Graph, Op, Value
 from ..laying.layout import OPEN_BATCHES, Laid, batch_of
-from ..laying.scores import Scores
+from ..laying.scores import Closed, Scores
 from ..laying.trace import Trace
 from ..naming import free_name
 from .naming import LEAVES, base_name, source_of
@@ -33,7 +33,7 @@ class Length:
 
 
 # What depends on the input of the network.
-TRACED = (Laid, Scores, Length)
+TRACED = (Laid, Scores, Length, Closed)
 
 Lowering = Callable[["Walk", fx.Node, dict[str, Any]], Any]
 LOWERINGS: dict[str, Lowering] = {}
@@ -192,9 +192,12 @@ class Walk(Trace):
         if arguments.get("train") is True:
             raise self.unsupported(node, "dropout is in training mode; call eval() on the module")
         before, after = node.all_input_nodes[0].meta.get("val"), node.meta.get("val")
-        if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dtype != after.dtype:
+        first = next(iter(arguments.values()))
+        if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and not _keeps_numbers(before.dtype, after.dtype):
+            if after.dtype == torch.bool:
+                return LOWERINGS["bool"](self, node, {"self": first})
             raise self.unsupported(node, f"it changes the type of a value from {before.dtype} to {after.dtype}")
-        return next(iter(arguments.values()))
+        return first
 
     def _bind(self, node: fx.Node) -> dict[str, Any]:
         """The call's arguments by the names of the op's schema, defaults filled in."""
@@ -260,7 +263,17 @@ class Walk(Trace):
             made = self.end(at, self.constant(self.made.get(result, result)), f"output {name!r} of the model", name, ends)
             # A value has one name: an output that is called as an input is gets another.
             ends[free_name(f"{name}_output", {*names, *self.inputs}.__contains__) if name in self.inputs else name] = made
-        return self.graph(tuple(ends), ends)
+        graph = self.graph(tuple(ends), ends)
+        # Numbers that meet whole numbers know no type of their own.
+        return graph.astype(graph.dtype)
+
+
+def _keeps_numbers(before: torch.dtype, after: torch.dtype) -> bool:
+    """Whether every number of the one type that a network may hold is the same number in the other."""
+    if before == after or before == torch.bool:
+        return True
+    whole = not (before.is_floating_point or before.is_complex)
+    return whole and after != torch.bool and after.itemsize >= 4
 
 
 def output_names(program: torch.export.ExportedProgram, count: int) -> list[str]:

@@ -47,7 +47,7 @@ def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, o
     `optimize` is "size", "speed" or "memory" (see `edgeprune.sparse.choose`). The same graph gives the same bytes.
     Raises NotExportable when the format cannot say an op, MissingExtra when the format's package is not installed.
     """
-    module = module_of(path)
+    module, graph = module_of(path), graph.plain()
     if hasattr(module, "companions"):  # a format of several files writes them itself
         return list(module.write(graph, path, metadata=metadata, optimize=optimize).encodings)
     data, encodings = module.encode(graph, metadata or Metadata(), optimize)

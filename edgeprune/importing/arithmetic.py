@@ -21,7 +21,7 @@ def plus(walk: Walk, call: Call, x: Any, y: Any) -> Any:
     """x + y, where one of them may be a constant."""
     if isinstance(x, Scores) or isinstance(y, Scores):
         scores, other = (x, y) if isinstance(x, Scores) else (y, x)
-        return attention.biased(walk, call, scores, other)
+        return attention.plus(walk, call, scores, other)
     if isinstance(x, np.ndarray):
         x, y = y, x
     if isinstance(y, np.ndarray):

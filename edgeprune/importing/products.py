@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..laying.layout import Laid
 from ..laying.products import einsum, multiplied
 from ..laying.scores import attended
@@ -33,8 +31,6 @@ def _attention(walk: Walk, call: Call, q: Any, k: Any, v: Any, mask: Any = None,
     if flat:
         q, k, v = (_by_head(walk, call, x, heads) for x, heads in zip((q, k, v), counts, strict=True))
     scale = call.attributes.get("scale") or 1 / math.sqrt(q.shape[-1])
-    if mask is not None and not isinstance(mask, np.ndarray):
-        raise walk.unsupported(call, "its mask depends on the input; give a constant one")
     causal = bool(call.attributes.get("is_causal"))
     made = attended(walk, call, q, walk.laid(call, k), walk.laid(call, v), float(scale), mask, causal)
     if not flat:

@@ -8,6 +8,7 @@ layers.py      ops on [batch, channels, *places], over the last dim, over any di
 arithmetic.py  sums and products, with dims of size 1 stretched
 moves.py       parts, gathers, concatenation, padding
 sums.py        one number for all elements along some dims
+masks.py       comparisons, logic, choices by a mask
 scores.py      attention, however it is written
 products.py    matrix products: with a weight a linear layer, of two values attention
 """

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph import Array, Value
 from ..ops import Attention
-from .layout import BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Laid, joined, per_axis, size, whole
+from .layout import BATCH_AXIS, STRETCHED, Atom, Dim, Dims, Laid, joined, per_axis, size, whole, with_scale, without_stretch
 from .taking import settled, with_channels_on
 
 if TYPE_CHECKING:
@@ -23,11 +23,19 @@ NEVER = -1e30
 
 
 @dataclass(frozen=True)
+class Closed:
+    """A tensor that is minus infinity where `where` is 1 and 0 where it is 0: what scores may have added to them."""
+
+    where: Laid
+
+
+@dataclass(frozen=True)
 class Scores:
     """`q @ k'`, scaled and biased so far; after the softmax, what v is weighted by.
 
     q and k: laid out as (windows with the batch, places, heads and their channels). `dims`: where the scores' four axes lie in
-    the tensor. `bias`: over the four axes, 1 where it is the same.
+    the tensor. `bias`: over the four axes, 1 where it is the same. `mask`: what depends on the input and is added to the scores
+    of every head, laid out as (batch, queries or 1, keys).
     """
 
     q: Laid
@@ -38,6 +46,7 @@ class Scores:
     gain: Array | None = None
     bias: Array | None = None
     weights: bool = False
+    mask: Laid | None = None
     # Where q and k are divided by their lengths: at least how long they are taken for.
     cosine: float | None = None
 
@@ -111,6 +120,8 @@ def scaled(walk: Trace, at: Any, scores: Scores, factor: Any) -> Scores:
     """The scores times a number, or times one number a head."""
     if scores.weights:
         raise walk.unsupported(at, "it scales attention weights after their softmax")
+    if scores.mask is not None:
+        raise walk.unsupported(at, "it scales attention scores after a mask was added; scale them first")
     if not isinstance(factor, np.ndarray | int | float):
         raise walk.unsupported(at, "it scales attention scores by what depends on the input")
     if np.size(factor) == 1:
@@ -149,6 +160,27 @@ def masked(walk: Trace, at: Any, scores: Scores, mask: Any, fill: float) -> Scor
     raise walk.unsupported(at, "it fills attention scores by a mask that is no constant, or leaves a query without keys")
 
 
+def plus(walk: Trace, at: Any, scores: Scores, other: Any) -> Scores:
+    """The scores plus a constant or plus what depends on the input."""
+    return added(walk, at, scores, other) if isinstance(other, Laid | Closed) else biased(walk, at, scores, other)
+
+
+def added(walk: Trace, at: Any, scores: Scores, mask: Laid | Closed) -> Scores:
+    """The scores plus what depends on the input, the same for every head: the mask of padded sequences."""
+    if scores.weights or scores.mask is not None:
+        raise walk.unsupported(at, "it adds to attention scores after their softmax, or twice what depends on the input")
+    laid = with_scale(mask.where, NEVER) if isinstance(mask, Closed) else mask
+    dims = without_stretch(laid.dims)
+    dims = ((),) * (len(scores.dims) - len(dims)) + dims
+    *lead, queries, keys = dims
+    of_queries, of_keys = (whole(kind, scores.sizes[kind]) for kind in (QUERIES, KEYS))
+    ours = (size(queries) in (1, size(of_queries)), size(keys) == size(of_keys), scores.dims[-2:] == (of_queries, of_keys))
+    batch = tuple(a for d in lead for a in d)
+    if any(a.axis != BATCH_AXIS for a in batch) or not all(ours):
+        raise walk.unsupported(at, "what it adds to attention scores differs by head or window, or not by key")
+    return replace(scores, mask=replace(laid, dims=(batch, queries, keys)))
+
+
 def normalised(walk: Trace, at: Any, scores: Scores, dim: int) -> Scores:
     """The softmax of the scores."""
     if scores.dims[dim] != whole(KEYS, scores.sizes[KEYS]) or scores.weights:
@@ -171,7 +203,8 @@ def weighted(walk: Trace, at: Any, scores: Scores, v: Laid) -> Laid:
         raise walk.unsupported(at, "the heads or the windows of scores and values do not line up")
     v = _sequence(v, windows, heads, v.dims[-2], v.dims[-1])
     op = Attention(scores.sizes[HEADS], scores.scale, _stored(scores), scores.gain, scores.cosine)
-    name = walk.emit(op, [_read(walk, at, x) for x in (scores.q, scores.k, v)], at)
+    read = (scores.q, scores.k, v) if scores.mask is None else (scores.q, scores.k, v, scores.mask)
+    name = walk.emit(op, [_read(walk, at, x) for x in read], at)
     return _result(walk.values[name], name, scores, lead, at)
 
 
@@ -198,13 +231,13 @@ def _result(value: Value, name: str, scores: Scores, lead: Sequence[Dim], at: An
     return Laid(name, (*dims, whole(axis - 1, scores.sizes[QUERIES]), whole(axis, each)), at)
 
 
-def attended(walk: Trace, at: Any, q: Laid, k: Laid, v: Laid, scale: float, mask: Array | None, causal: bool) -> Laid:
+def attended(walk: Trace, at: Any, q: Laid, k: Laid, v: Laid, scale: float, mask: Any, causal: bool) -> Laid:
     """Attention in one call, q, k and v (..., places, channels). A boolean mask is true where a query may look."""
     scores = scaled(walk, at, product(walk, at, q, flipped(k)), scale)
     if causal:
         scores = masked(walk, at, scores, ~np.tri(scores.sizes[QUERIES], scores.sizes[KEYS], dtype=bool), -np.inf)
-    if mask is not None and mask.dtype.kind == "b":
+    if isinstance(mask, np.ndarray) and mask.dtype.kind == "b":
         scores = masked(walk, at, scores, ~mask, -np.inf)
     elif mask is not None:
-        scores = biased(walk, at, scores, mask)
+        scores = plus(walk, at, scores, mask)
     return weighted(walk, at, normalised(walk, at, scores, -1), v)

@@ -13,7 +13,7 @@ from ..graph import Array, Graph, Node, Op, Value
 from ..naming import free_name
 from ..ops import Constant, Rearrange
 from .layout import Dim, Frame, Laid, canonical, size
-from .scores import Scores
+from .scores import Closed, Scores
 from .taking import FIRST, natural_channel, settled, take
 
 
@@ -74,6 +74,8 @@ class Trace(ABC):
         """The argument, which must be a tensor that depends on the input."""
         if isinstance(argument, Scores):
             raise self.unsupported(at, "it reads attention scores; only scaling, a constant bias, softmax and v may follow")
+        if isinstance(argument, Closed):
+            raise self.unsupported(at, "it reads a mask of minus infinity, which only attention scores may have added to them")
         if not isinstance(argument, Laid):
             raise self.unsupported(at, "it reads a constant where a value of the network is expected")
         if (argument.integer or argument.name in self.integers) and not integers:

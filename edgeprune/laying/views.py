@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graph import Shape
 from .layout import STRETCHED, Atom, Dims, Laid, reshaped, size
-from .scores import Scores
+from .scores import Closed, Scores
 from .trace import Trace
 
 
@@ -21,7 +21,9 @@ def shape_of(x: Any) -> Shape:
 
 
 def viewed(walk: Trace, at: Any, x: Any, change: Callable[[Dims], Dims | None], why: str = "") -> Any:
-    """A value or attention scores in another layout; refused, saying why, where there is none."""
+    """A value, attention scores or what closes some of them in another layout; refused, saying why, where there is none."""
+    if isinstance(x, Closed):
+        return Closed(viewed(walk, at, x.where, change, why))
     if not isinstance(x, Scores):
         x = walk.laid(at, x, integers=True)
     dims = change(x.dims)
@@ -35,6 +37,8 @@ def permuted(walk: Trace, at: Any, x: Any, order: Any) -> Any:
 
 
 def reshape(walk: Trace, at: Any, x: Any, shape: Shape) -> Any:
+    if isinstance(x, Closed):
+        return Closed(reshape(walk, at, x.where, shape))
     if not isinstance(x, Scores):
         x = walk.laid(at, x, integers=True)
     before = shape_of(x)

@@ -15,6 +15,7 @@ rearrange.py    reshapes and permutations
 positions.py    constants, joins, cuts, rolls and sums along positions
 attention.py    attention
 softmax.py      softmax
+windows.py      attention within windows, the same at every size
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from .positions import REDUCTIONS, Constant, Cut, Join, Reduce, Roll, Take
 from .rearrange import Rearrange
 from .recurrent import GRU, LSTM, Embedding
 from .resize import PadWith, Upsample
-from .shape import Concat, Flatten, Pad, Select, Slice
+from .shape import Concat, Flatten, Pad, Scatter, Select, Slice
 from .softmax import Softmax
+from .windows import FromWindows, PadTo, ToWindows, WindowAttention
 
 # Every op there is, in the order the formats list them. Tests read it to say which format lacks what.
 OPS = (
@@ -46,10 +48,13 @@ OPS = (
 # Ops that capture and the passes know and no format writes yet: they join OPS when every format has a word for them.
 COMING: tuple[type[Op], ...] = ()
 
+# Ops that formats write as the plain ones that they come down to at one size.
+COMPOSED: tuple[type[Op], ...] = (Scatter, PadTo, ToWindows, WindowAttention, FromWindows)
+
 __all__ = [
-    "ACTIVATIONS", "BINARY", "COMING", "COMING_ACTIVATIONS", "GRU", "LSTM", "OPS", "REDUCTIONS", "Activation",
-    "AdaptiveAvgPool", "AdaptiveMaxPool", "Add", "Affine", "Attention", "AvgPool", "BatchNorm", "Binary", "Concat", "Constant",
-    "Conv", "ConvTranspose", "Cut", "Embedding", "Flatten", "GroupNorm", "Join", "LayerNorm", "Linear", "MaxPool", "Mean",
-    "Mul", "Normalize", "PReLU", "Pad", "PadWith", "Rearrange", "Reduce", "Roll", "Select", "Slice", "Softmax", "Take",
-    "Upsample",
+    "ACTIVATIONS", "BINARY", "COMING", "COMING_ACTIVATIONS", "COMPOSED", "GRU", "LSTM", "OPS", "REDUCTIONS", "Activation",
+    "AdaptiveAvgPool", "AdaptiveMaxPool", "Add", "Affine", "Attention", "AvgPool", "BatchNorm", "Binary", "Concat",
+    "Constant", "Conv", "ConvTranspose", "Cut", "Embedding", "Flatten", "FromWindows", "GroupNorm", "Join", "LayerNorm",
+    "Linear", "MaxPool", "Mean", "Mul", "Normalize", "PReLU", "Pad", "PadTo", "PadWith", "Rearrange", "Reduce", "Roll",
+    "Scatter", "Select", "Slice", "Softmax", "Take", "ToWindows", "Upsample", "WindowAttention",
 ]  # fmt: skip

@@ -18,6 +18,9 @@ class Attention(Op):
     T, S] for values (windows, T, C). `gain`: one more factor a head for the scores. With `cosine` each head of q and k is
     divided by its length, at least `cosine`. `pairs` marks the channels of q and k whose product counts; None is all of them.
     `scale` is a number of the trained network: it stays when channels go.
+
+    A fourth value (T or 1, S), if there is one, is added to the scores of every head: the mask of a padded sequence, say. Its
+    channels are the keys, which all stay.
     """
 
     heads: int
@@ -28,7 +31,7 @@ class Attention(Op):
     pairs: Array | None = None  # bool, [C]
 
     def value(self, *ins: Value) -> Value:
-        q, k, v = ins
+        q, k, v, *mask = ins
         if any(x.axis != len(x.shape) - 1 or len(x.shape) < 2 for x in ins):
             raise ValueError("expected sequences with the channels on the last axis")
         if q.channels != k.channels or q.channels % self.heads or v.channels % self.heads:
@@ -43,6 +46,8 @@ class Attention(Op):
                 fits = False
             if not fits:
                 raise ValueError(f"the bias is {self.bias.shape}, the scores are {want}")
+        if mask and (len(q.shape) != 2 or mask[0].shape not in ((1, k.shape[0]), (q.shape[0], k.shape[0]))):
+            raise ValueError(f"the mask is {mask[0].shape}, the scores of a head are {(q.shape[-2], k.shape[-2])}")
         return Value((*q.shape[:-1], v.channels), q.axis)
 
     def _by_head(self, x: Array) -> Array:
@@ -50,7 +55,7 @@ class Attention(Op):
         return np.moveaxis(x.reshape(*x.shape[:-1], self.heads, x.shape[-1] // self.heads), -2, -3)
 
     def run(self, *arrays: Array) -> Array:
-        q, k, v = arrays
+        q, k, v, *mask = arrays
         if self.pairs is not None:
             q = q * self.pairs.astype(q.dtype)
             # What does not count must not be part of a length either.
@@ -63,6 +68,8 @@ class Attention(Op):
             scores *= self.gain[:, None, None]
         if self.bias is not None:
             scores = scores + self.bias
+        if mask:
+            scores = scores + mask[0][:, None]
         scores -= scores.max(-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(-1, keepdims=True)
@@ -82,14 +89,14 @@ class Attention(Op):
     def needs(self, ins: Sequence[Value], out: Mask) -> tuple[Mask, ...]:
         channels = ins[0].channels
         both = np.repeat(self._heads_of(out), channels // self.heads) & self._pairs(channels)
-        return both, both, out
+        return both, both, out, *(np.full(mask.channels, bool(out.any())) for mask in ins[3:])
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
-        q, k, v = live
+        q, k, v, *mask = live
         both, through = q | k, v | out
         alive = self._heads_of(both) | self._heads_of(through)
         both, through = _even(alive, both), _even(alive, through)
-        return through, both, both, through
+        return through, both, both, through, *(np.ones_like(m) for m in mask)
 
     def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
         alive = self._heads_of(out)
@@ -101,7 +108,7 @@ class Attention(Op):
         return replace(self, heads=int(alive.sum()), bias=bias, gain=gain, pairs=pairs)
 
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
-        q, k, _ = constants
+        q, k = constants[:2]
         if self.cosine is None:
             # A constant of k adds the same to every score of a row, which the softmax takes out again.
             idle = (q == 0) | ~np.isnan(k)
@@ -112,8 +119,14 @@ class Attention(Op):
             return self
         return replace(self, pairs=pairs & ~idle)
 
+    def without_constants(self, ins: Sequence[Value], *constants: Array) -> tuple[Op, tuple[int, ...]] | None:
+        if len(ins) < 4 or np.isnan(constants[3]).any():
+            return None
+        bias = np.broadcast_to(constants[3], (1, ins[0].shape[0], ins[1].shape[0]))
+        return replace(self, bias=np.array(bias) if self.bias is None else self.bias + bias), (0, 1, 2)
+
     def multiply_adds(self, ins: Sequence[Value]) -> int:
-        q, k, v = ins
+        q, k, v = ins[:3]
         return q.positions * k.shape[-2] * (q.channels + v.channels)
 
 

@@ -39,6 +39,9 @@ class Add(_Binary):
     def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
         return constants[0] + constants[1]
 
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        return self, missing[0] + missing[1]
+
     def without_constants(self, ins: Sequence[Value], *constants: Array) -> tuple[Op, tuple[int, ...]] | None:
         side = self._constant_side(ins, constants)
         if side is None:

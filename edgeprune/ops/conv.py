@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,7 @@ class Conv(Op):
         wide[np.arange(outs), np.arange(outs) * self.groups // outs] = flags
         return wide.reshape(outs, -1)
 
+    @cached_property
     def _reads(self) -> tuple[Mask, Mask]:
         """[out, in]: which inputs each output reads at all, and which through a tap that meets padding."""
         nonzero = self.weight != 0
@@ -124,7 +126,7 @@ class Conv(Op):
 
     def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
         (c,) = constants
-        anywhere, border = self._reads()
+        anywhere, border = self._reads
         # A nonzero constant is no longer one where a window hangs over a padded edge.
         varies = (anywhere & np.isnan(c)).any(1) | (border & (c != 0)).any(1)
         if varies.all():
@@ -135,7 +137,7 @@ class Conv(Op):
         return np.where(varies, np.nan, known)
 
     def needs(self, ins: Sequence[Value], out: Mask) -> tuple[Mask, ...]:
-        return (np.asarray(self._reads()[0][out].any(0)),)
+        return (np.asarray(self._reads[0][out].any(0)),)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
         (into,) = live
@@ -166,7 +168,7 @@ class Conv(Op):
         (c,), (carrier,) = constants, carriers
         if self.groups > 1:
             return self._merge_in_groups(c)._absorb_interior(c)
-        _, border = self._reads()
+        _, border = self._reads
         held = ~np.isnan(c) & (c != 0) & border.any(0)
         merged = self
         if carrier is not None and (held & (np.arange(len(c)) != carrier)).any():
@@ -183,7 +185,7 @@ class Conv(Op):
     def _merge_in_groups(self, c: Array) -> Conv:
         """Within each group, all constants that meet padding made one: an output reads one group only."""
         outs, per_group = self.weight.shape[:2]
-        held = (~np.isnan(c) & (c != 0) & self._reads()[1].any(0)).reshape(self.groups, per_group)
+        held = (~np.isnan(c) & (c != 0) & self._reads[1].any(0)).reshape(self.groups, per_group)
         crowded = np.flatnonzero(held.sum(1) > 1)
         if not crowded.size:
             return self
@@ -199,7 +201,7 @@ class Conv(Op):
 
     def _absorb_interior(self, c: Array) -> Conv:
         """Folds into the bias the constants that are read through no tap that meets padding, and drops zeros."""
-        anywhere, border = self._reads()
+        anywhere, border = self._reads
         held = ~np.isnan(c) & ((c == 0) | ~border.any(0)) & anywhere.any(0)
         if not held.any():
             return self
@@ -212,6 +214,13 @@ class Conv(Op):
         gone = held.reshape(self.groups, per_group)[group_of_out]
         zero = self.weight.dtype.type(0)
         return replace(self, weight=np.where(gone.reshape(*gone.shape, *(1 for _ in self.kernel)), zero, self.weight), bias=bias)
+
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        outs = len(self.weight)
+        if self._reads[1][:, missing[0] != 0].any():
+            return None  # nothing is missing in the padding
+        added = self._tap_sums() @ missing[0]
+        return replace(self, bias=affine_bias(self.bias, np.ones(outs), added, self.weight.dtype)), np.zeros(outs)
 
     def then_affine(self, scale: Array, shift: Array) -> Op | None:
         by_row = scale.reshape(-1, *(1 for _ in self.weight.shape[1:]))

@@ -227,6 +227,11 @@ class Affine(Channelwise):
     def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
         return replace(self, scale=self.scale[out], shift=self.shift[out])
 
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        made = self.then_affine(np.ones(len(self.scale)), self.scale * missing[0])
+        assert made is not None
+        return made, np.zeros(len(self.scale))
+
     def identity(self, ins: Sequence[Value]) -> bool:
         return bool((self.scale == 1).all() and (self.shift == 0).all())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -36,16 +37,24 @@ class Linear(Op):
         y = (x.reshape(-1, x.shape[-1]) @ self.weight.T).reshape(*x.shape[:-1], len(self.weight))
         return y if self.bias is None else y + self.bias
 
+    @cached_property
+    def _reads(self) -> tuple[Mask, Mask]:
+        """The rows and the columns that hold any weight."""
+        nonzero = self.weight != 0
+        return nonzero.any(1), nonzero.any(0)
+
     def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
         (c,) = constants
-        varies = ((self.weight != 0) & np.isnan(c)).any(1)
-        known = self.weight.astype(np.float64) @ np.nan_to_num(c)
-        if self.bias is not None:
-            known = known + self.bias
-        return np.where(varies, np.nan, known)
+        rows, columns = self._reads
+        known = ~np.isnan(c)
+        # Large weights are looked at no more than they have to be.
+        held = ~(self.weight[:, ~known] != 0).any(1) if (known & columns).any() else ~rows
+        result = np.full(len(held), np.nan)
+        result[held] = self.weight[held].astype(np.float64) @ np.nan_to_num(c)
+        return result if self.bias is None else result + self.bias
 
     def needs(self, ins: Sequence[Value], out: Mask) -> tuple[Mask, ...]:
-        return ((self.weight[out] != 0).any(0),)
+        return (self._reads[1] if out.all() else (self.weight[out] != 0).any(0),)
 
     def ties(self, ins: Sequence[Value], out: Mask, *live: Mask) -> tuple[Mask, ...]:
         return out, live[0]
@@ -64,12 +73,17 @@ class Linear(Op):
 
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
         (c,) = constants
-        held = ~np.isnan(c) & (self.weight != 0).any(0)
+        held = ~np.isnan(c) & self._reads[1]
         if not held.any():
             return self
         added = self.weight[:, held].astype(np.float64) @ c[held]
         bias = affine_bias(self.bias, np.ones(len(added)), added, self.weight.dtype)
         return replace(self, weight=np.where(held, self.weight.dtype.type(0), self.weight), bias=bias)
+
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        outs = len(self.weight)
+        added = self.weight.astype(np.float64) @ missing[0]
+        return replace(self, bias=affine_bias(self.bias, np.ones(outs), added, self.weight.dtype)), np.zeros(outs)
 
     def then_affine(self, scale: Array, shift: Array) -> Op | None:
         weight = (self.weight.astype(np.float64) * scale[:, None]).astype(self.weight.dtype)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..graph import Array, Mask, Op, Shape, Value
+from ..graph import Array, Mask, Op, Shape, Value, in_turn
 from .conv import Pads, pad_spatial
-from .elementwise import Channelwise
+from .elementwise import Affine, Channelwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +97,10 @@ class Select(Op):
         empty = (self.index < 0).reshape([-1 if i == self.axis + 1 else 1 for i in range(x.ndim)])
         return np.where(empty, x.dtype.type(0), taken) if empty.any() else taken
 
+    def held(self) -> Array:
+        """Per output channel, what it holds where it selects nothing."""
+        return np.zeros(len(self.index))
+
     def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
         return np.where(self.index < 0, 0.0, constants[0][np.maximum(self.index, 0)])
 
@@ -109,6 +113,9 @@ class Select(Op):
         # A channel nobody selects is dropped here at no cost, so live inputs drag nothing along.
         return out, live[0] | self.needs(ins, out)[0]
 
+    def without_shift(self, ins: Sequence[Value], *missing: Array) -> tuple[Op, Array] | None:
+        return self, np.where(self.index < 0, 0.0, missing[0][np.maximum(self.index, 0)])
+
     def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
         place = np.cumsum(live[0]) - 1
         index = self.index[out]
@@ -116,6 +123,40 @@ class Select(Op):
 
     def identity(self, ins: Sequence[Value]) -> bool:
         return np.array_equal(self.index, np.arange(ins[0].channels))
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter(Select):
+    """Select, with a number for each output channel whose index is -1 in place of zero."""
+
+    fill: Array = field(kw_only=True)  # as many as there are -1, in their order
+
+    def held(self) -> Array:
+        """Per output channel, what it holds where it selects nothing; 0 elsewhere."""
+        held = np.zeros(len(self.index), self.fill.dtype)
+        held[self.index < 0] = self.fill
+        return held
+
+    def run(self, *arrays: Array) -> Array:
+        return in_turn(self.plain(())[0], *arrays)
+
+    def constant(self, ins: Sequence[Value], *constants: Array) -> Array:
+        return np.where(self.index < 0, self.held(), super().constant(ins, *constants))
+
+    def keep(self, ins: Sequence[Value], out: Mask, *live: Mask) -> Op:
+        small = super().keep(ins, out, *live)
+        assert isinstance(small, Select)
+        return selection(small.index, self.held()[out], self.axis)
+
+    def plain(self, ins: Sequence[Value]) -> tuple[tuple[Op, ...], int]:
+        held = self.held()
+        return (Select(self.index, self.axis), Affine(np.ones_like(held), held, self.axis)), 1
+
+
+def selection(index: Array, held: Array, axis: int) -> Select:
+    """The selection of these channels; where the index is -1 it holds that channel's number."""
+    fill = held[index < 0]
+    return Scatter(index, axis, fill=fill) if fill.any() else Select(index, axis)
 
 
 @dataclass(frozen=True, eq=False)

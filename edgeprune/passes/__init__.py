@@ -4,6 +4,7 @@ constants.py  what is constant, folded into its readers, dropped from sums
 liveness.py   what matters and what must exist; removal of the rest
 fold.py       batch norm into the layer before it; identities left out
 borders.py    channels that are constant but for a padded border, made few
+shifts.py     shifts handed on to the biases of what reads them
 untie.py      gathers and scatters where a tie costs more
 """
 
@@ -16,12 +17,15 @@ from .borders import merge_borders
 from .constants import absorb_constants, constants, drop_constant_terms
 from .fold import drop_identities, fold_affine
 from .liveness import live_channels, needed_channels, remove_dead_channels, silence_unneeded
+from .shifts import push_shifts
 from .untie import untie
 
 # Removal relies on absorption (constants that are still read count as live); the rest only gives it more to find.
 UNTIL_STABLE: tuple[Callable[[Graph], Graph], ...] = (
+    merge_borders,
     absorb_constants,
     drop_constant_terms,
+    push_shifts,
     silence_unneeded,
     remove_dead_channels,
     drop_identities,
@@ -52,7 +56,7 @@ def _stable(graph: Graph, fold: bool) -> Graph:
         graph = fold_affine(graph)
     while True:
         before = graph
-        for step in (merge_borders, *UNTIL_STABLE):
+        for step in UNTIL_STABLE:
             graph = step(graph)
         if fold:
             graph = fold_affine(graph)
@@ -70,6 +74,7 @@ __all__ = [
     "live_channels",
     "merge_borders",
     "needed_channels",
+    "push_shifts",
     "remove_dead_channels",
     "shrink",
     "silence_unneeded",

@@ -2,23 +2,31 @@
 
 A padded depthwise convolution turns a constant channel into one that differs at the borders. What it holds at a place depends
 only on which taps meet padding there, so all such channels together span few functions of the place, however many they are.
+A gate that varies with the input makes its channel more than a function of the place: only channels whose gates are constant go.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Graph, Mask, Node
-from ..ops import Activation, Conv
+from ..graph import Array, Graph, Mask, Node, Op
+from ..ops import Activation, AdaptiveAvgPool, Conv, Linear, Mean, Mul
+from ..ops.linear import affine_bias
 from .constants import constants
 
 # Activations that can tell "all of these taps are inside" from "one is not", by (gain, offset, what it gives when they are): with
-# u = gain * (how many are inside - how many there are) + offset, the activation gives 0 unless all are.
-CAN_TELL = {"relu": (1.0, 1.0, 1.0), "relu6": (1.0, 1.0, 1.0), "hard_swish": (6.0, 3.0, 3.0)}
+# u = gain * (how many are inside - how many there are) + offset, the activation gives 0 unless all are. Those that are never
+# quite 0 are so to less than rounding: silu gives 40 or -40 / (1 + exp(40)).
+CAN_TELL = {
+    "relu": (1.0, 1.0, 1.0), "relu6": (1.0, 1.0, 1.0), "hard_swish": (6.0, 3.0, 3.0), "hard_sigmoid": (6.0, 3.0, 1.0),
+    "silu": (80.0, 40.0, 40.0), "mish": (80.0, 40.0, 40.0), "sigmoid": (80.0, 40.0, 1.0), "softplus": (80.0, 40.0, 40.0),
+    "gelu": (20.0, 10.0, 10.0), "gelu_tanh": (20.0, 10.0, 10.0),
+}  # fmt: skip
 
 
 def merge_borders(graph: Graph) -> Graph:
@@ -27,55 +35,76 @@ def merge_borders(graph: Graph) -> Graph:
     Before:  b: 96 = Conv(depthwise, 3x3, padded) <- a  # 40 channels of a are constant;  c = Relu(b);  d = Conv(1x1) <- c
     After:   the same, d reading 15 channels instead of those 40: each is 1 where certain taps are inside, 0 elsewhere
 
-    Exact at every input size. Leaves alone: as few channels as functions, readers that are no 1x1 convolutions, activations
-    that are not 0 over a range.
+    Exact at every input size. Also through means and through products with constant gates, as squeeze-and-excite has them. Leaves
+    alone: as few channels as functions, readers that are no 1x1 convolutions, activations that cannot tell.
     """
     found, readers = constants(graph), graph.readers
-    changed = {}
+    changed: dict[str, Op] = {}
     for node in graph.nodes:
-        chain = _chain(graph, node, readers)
+        chain = _chain(graph, node, readers, found)
         if chain is not None:
-            changed.update(_merged(chain, found[node.inputs[0]], found[node.name]))
+            changed.update(_merged(chain, changed, found[node.inputs[0]], found[node.name]))
     return graph.with_nodes(replace(n, op=changed.get(n.name, n.op)) for n in graph.nodes) if changed else graph
 
 
 @dataclass(frozen=True)
 class _Chain:
-    """A depthwise convolution, the activation behind it, and all that read it."""
+    """A depthwise convolution, the activation behind it, and the layers that read it with what each channel is multiplied by."""
 
     node: Node
     op: Conv
     activation: Activation | None
-    readers: tuple[tuple[str, Conv], ...]
+    readers: tuple[tuple[Node, Array], ...]  # NaN where the factor varies with the input
 
 
-def _chain(graph: Graph, node: Node, readers: dict[str, list[Node]]) -> _Chain | None:
+def _chain(graph: Graph, node: Node, readers: dict[str, list[Node]], found: dict[str, Array]) -> _Chain | None:
     op = node.op
     if not (isinstance(op, Conv) and op.depthwise and op.padded) or node.name in graph.outputs:
         return None
     # Some tap must be inside everywhere, or there is no telling apart what is outside.
     if any(before > k - 1 - after for (before, after), k in zip(op.padding, op.kernel, strict=True)):
         return None
-    reading, activation = readers[node.name], None
+    name, activation, reading = node.name, None, readers[node.name]
     if len(reading) == 1 and isinstance(reading[0].op, Activation):
-        activation = reading[0].op
-        if activation.kind not in CAN_TELL or reading[0].name in graph.outputs:
+        name, activation = reading[0].name, reading[0].op
+        if activation.kind not in CAN_TELL:
             return None
-        reading = readers[reading[0].name]
-    found = [(r.name, r.op) for r in reading if isinstance(r.op, Conv) and r.op.groups == 1 and not r.op.padded]
-    if len(found) != len(reading) or any(set(r.kernel) != {1} for _, r in found):
-        return None
-    return _Chain(node, op, activation, tuple(found))
+    layers = _layers(graph, name, np.ones(len(op.weight)), readers, found)
+    return None if layers is None else _Chain(node, op, activation, tuple(layers))
 
 
-def _merged(chain: _Chain, held: Array, made: Array) -> dict[str, Conv]:
+def _layers(
+    graph: Graph, name: str, factors: Array, readers: dict[str, list[Node]], found: dict[str, Array]
+) -> list[tuple[Node, Array]] | None:
+    """The layers that read the value's channels or their means, times a factor each; None where something else reads them."""
+    layers: list[tuple[Node, Array]] = []
+    for reader in readers[name]:
+        op, more = reader.op, None
+        if isinstance(op, Linear) or (isinstance(op, Conv) and op.groups == 1 and not op.padded and set(op.kernel) == {1}):
+            more = [(reader, factors)]
+        elif isinstance(op, Mean | AdaptiveAvgPool):
+            more = _layers(graph, reader.name, factors, readers, found)
+        elif isinstance(op, Mul):
+            (gate,) = [i for i in reader.inputs if i != name] or [name]
+            more = _layers(graph, reader.name, factors * found[gate], readers, found)
+        if more is None:
+            return None
+        layers.extend(more)
+    return None if name in graph.outputs else layers
+
+
+def _merged(chain: _Chain, changed: Mapping[str, Op], held: Array, made: Array) -> dict[str, Op]:
     """The ops that change, by node name; none where nothing is won."""
     op = chain.op
     outs = len(op.weight)
     c = held[np.arange(outs) * op.groups // outs]
-    read = np.any([(r.weight != 0).reshape(len(r.weight), outs, -1).any((0, 2)) for _, r in chain.readers], axis=0)
+    weights = [_weight(changed.get(r.name, r.op)) for r, _ in chain.readers]
+    read = np.any([(w != 0).reshape(len(w), outs, -1).any((0, 2)) for w in weights], axis=0)
     border: Mask = ~np.isnan(c) & np.isnan(made) & read
-    if not border.any():
+    factors = np.array([f for _, f in chain.readers]).reshape(-1, outs)
+    # Where every layer reads a channel times a constant, all of them can read other channels instead.
+    free = border & ~np.isnan(factors).any(0)
+    if not free.any():
         return {}
     if chain.activation is None:
         taps, shares, constant = _taps(op, c, border)
@@ -83,11 +112,11 @@ def _merged(chain: _Chain, held: Array, made: Array) -> dict[str, Conv]:
     else:
         taps, shares, constant = _insides(op, c, border, chain.activation)
         gain, offset, unit = CAN_TELL[chain.activation.kind]
-    if border.sum() <= len(taps):
+    # The free channels with the largest constants and factors carry the functions; the other free ones go.
+    size = np.where(free, np.abs(c) * np.abs(np.nan_to_num(factors)).min(0), 0.0)
+    slots = np.argsort(-size, kind="stable")[: len(taps)]
+    if free.sum() <= len(taps) or not (size[slots] > 1e-3 * size.max()).all():
         return {}
-    # The channels with the largest constants carry the functions; the others go.
-    channels = np.flatnonzero(border)
-    slots = channels[np.argsort(-np.abs(c[channels]), kind="stable")[: len(taps)]]
     weight = op.weight.astype(np.float64)
     bias = np.zeros(outs) if op.bias is None else op.bias.astype(np.float64)
     for slot, inside in zip(slots, taps, strict=True):
@@ -95,16 +124,27 @@ def _merged(chain: _Chain, held: Array, made: Array) -> dict[str, Conv]:
         for tap in inside:
             weight[(slot, 0, *tap)] = gain / c[slot]
         bias[slot] = offset - gain * len(inside)
-    changed = {chain.node.name: replace(op, weight=weight.astype(op.weight.dtype), bias=bias.astype(op.weight.dtype))}
-    for name, reader in chain.readers:
-        columns = reader.weight.astype(np.float64)
-        ahead = np.zeros(len(columns)) if reader.bias is None else reader.bias.astype(np.float64)
-        merged = columns[:, border].reshape(len(columns), -1)
-        columns[:, border] = 0
-        columns[:, slots] = (merged @ shares / unit).reshape(len(columns), len(slots), *(1 for _ in reader.kernel))
-        ahead = ahead + merged @ constant
-        changed[name] = replace(reader, weight=columns.astype(reader.weight.dtype), bias=ahead.astype(reader.weight.dtype))
-    return changed
+    result: dict[str, Op] = {}
+    result[chain.node.name] = replace(op, weight=weight.astype(op.weight.dtype), bias=bias.astype(op.weight.dtype))
+    for (reader, factor), columns in zip(chain.readers, weights, strict=True):
+        known = border & ~np.isnan(factor)
+        merged = columns[:, known].astype(np.float64).reshape(len(columns), -1) * factor[known]
+        functions = merged @ shares[known[border]] / (unit * factor[slots])
+        columns = np.where(known.reshape(1, -1, *(1 for _ in columns.shape[2:])), columns.dtype.type(0), columns)
+        columns[:, slots] = functions.reshape(len(columns), len(slots), *(1 for _ in columns.shape[2:]))
+        result[reader.name] = _with(changed.get(reader.name, reader.op), columns, merged @ constant[known[border]])
+    return result
+
+
+def _weight(op: Op) -> Array:
+    assert isinstance(op, Conv | Linear)
+    return op.weight
+
+
+def _with(op: Op, weight: Array, added: Array) -> Op:
+    """The layer with another weight and with something added to its bias."""
+    assert isinstance(op, Conv | Linear)
+    return replace(op, weight=weight, bias=affine_bias(op.bias, np.ones(len(weight)), added, weight.dtype))
 
 
 Taps = list[list[tuple[int, ...]]]
@@ -126,9 +166,10 @@ def _insides(op: Conv, c: Array, border: Mask, activation: Activation) -> tuple[
 
     Along an axis the taps inside are an interval [low, high]; a function of it is a sum over "low <= a and high >= b".
     """
-    # Per axis: what low and high can be.
+    # Per axis: what low and high can be. Windows that start `stride` apart meet the near border in few ways.
     ranges = [
-        (range(before + 1), range(k - 1 - after, k)) for (before, after), k in zip(op.padding, op.kernel, strict=True)
+        (sorted({-(-max(before - start, 0) // d) for start in range(0, before + s, s)}), range(k - 1 - after, k))
+        for (before, after), k, s, d in zip(op.padding, op.kernel, op.stride, op.dilation, strict=True)
     ]
     flat = [r for pair in ranges for r in pair]
     weight = op.weight[border, 0].astype(np.float64) * c[border].reshape(-1, *(1 for _ in op.kernel))

@@ -73,6 +73,9 @@ def remove_dead_channels(graph: Graph) -> Graph:
     for node in graph.nodes:
         if not live[node.name].any():
             continue
+        if all(live[i].all() for i in (node.name, *node.inputs)):
+            nodes.append(node)
+            continue
         op = node.op.keep(graph.ins(node), live[node.name], *(live[i] for i in node.inputs))
         inputs = tuple(i for i in node.inputs if live[i].any())
         nodes.append(replace(node, op=op, inputs=inputs))

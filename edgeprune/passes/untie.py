@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..graph import Array, Graph, Mask, Node, Op, Value
-from ..ops import Affine, Concat, Conv, Join, Select
+from ..ops import Concat, Conv, Join, Select
+from ..ops.shape import selection
 
 
 def untie(graph: Graph) -> Graph:
@@ -22,7 +23,7 @@ def untie(graph: Graph) -> Graph:
     Before:  b: 64 = Conv(weight 64x64x3x3) <- a   # 20 rows and 30 columns hold weights;  d = Add(a, b)
     After:   s: 30 = Select(a);  b: 20 = Conv(weight 20x30x3x3) <- s;  t: 64 = Select(b);  d = Add(a, t)
 
-    What a row without weights holds, its bias, is added behind the scatter. Grouped convolutions whose groups differ become one
+    What a row without weights holds, its bias, the scatter holds. Grouped convolutions whose groups differ become one
     for each number of channels a group has. Leaves alone: layers where the indices would outweigh the weights saved.
     """
     taken = set(graph.values)
@@ -80,7 +81,7 @@ def _indices(plan: _Plan, ins: Sequence[Value]) -> int:
     count = sum(len(p.ins) for p in plan.parts if not np.array_equal(p.ins, np.arange(ins[0].channels)))
     makes = np.concatenate([p.outs for p in plan.parts])
     if not np.array_equal(makes, np.arange(len(plan.held))):
-        count += len(plan.held) * (3 if plan.held.any() else 1)
+        count += len(plan.held) + int((plan.held != 0).any() * (np.isin(np.arange(len(plan.held)), makes, invert=True).sum()))
     return count
 
 
@@ -90,7 +91,7 @@ def _best_masks(op: Op, ins: Sequence[Value], into: Mask, out: Mask) -> tuple[_P
     best: _Part | None = None
     least = float(_size(op))
     for i, o in ((into, every_out), (every_in, out), (into, out)):
-        if not all(np.array_equal(a, b) for a, b in zip(op.ties(ins, o, i), (o, i), strict=True)):
+        if (i.all() and o.all()) or not all(np.array_equal(a, b) for a, b in zip(op.ties(ins, o, i), (o, i), strict=True)):
             continue  # the op itself ties its rows to its columns
         small = op.keep(ins, o, i)
         cost = _size(small) + (0 if i.all() else i.sum()) + (0 if o.all() else 2 * len(o))
@@ -187,11 +188,7 @@ def _rewritten(graph: Graph, node: Node, plan: _Plan, taken: set[str]) -> list[N
     if not np.array_equal(makes, np.arange(value.channels)):
         index = np.full(value.channels, -1)
         index[makes] = np.arange(len(makes))
-        name = add(Select(index, value.axis), name, what="scatter")
-        missing = index < 0
-        if plan.held[missing].any():
-            shift = np.where(missing, plan.held, 0.0).astype(graph.dtype)
-            name = add(Affine(np.ones_like(shift), shift, value.axis), name, what="held")
+        name = add(selection(index, plan.held.astype(graph.dtype), value.axis), name, what="scatter")
     made[-1] = replace(made[-1], name=node.name)
     return made
 
@@ -206,7 +203,11 @@ def _chained(graph: Graph) -> Graph:
     for node in graph.nodes:
         before = made.get(node.inputs[0]) if node.inputs else None
         if isinstance(node.op, Select) and before is not None and isinstance(before.op, Select):
-            index = np.where(node.op.index < 0, -1, before.op.index[np.maximum(node.op.index, 0)])
-            node = replace(node, op=replace(node.op, index=index), inputs=before.inputs)
+            outer, inner = node.op, before.op
+            index, held = (
+                np.where(outer.index < 0, own, of_inner[np.maximum(outer.index, 0)])
+                for own, of_inner in ((-1, inner.index), (outer.held(), inner.held()))
+            )
+            node = replace(node, op=selection(index, held.astype(graph.dtype), outer.axis), inputs=before.inputs)
         made[node.name] = node
     return graph.with_nodes(made.values())

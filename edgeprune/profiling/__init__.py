@@ -4,6 +4,7 @@ measure.py  profile one file; compare several in turns
 local.py    the timing script in a process of this machine
 runner.py   the timing script: numpy and one runtime only
 c_runner.c  the timing program of a C model; native.py builds it
+op_timer.py the script that times op by op; op_times.py joins it with the file's ops, c_op_times.py does it in C
 result.py   what a measurement says
 records.py  dataclasses to plain JSON types and back
 
@@ -13,6 +14,7 @@ transport.py     a shell on a device, a fresh folder there; ssh.py and adb.py re
 device_facts.py  what a device says about itself
 emulation.py     a C model on another processor by qemu; count_instructions.c is its plugin
 estimate.py      how long a file would take on a target; work.py is what its ops have to do
+documents.py     profile.json read back
 reachable.py     which targets there are, and can be reached now
 """
 

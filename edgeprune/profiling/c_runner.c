@@ -6,7 +6,9 @@
    JSON when it is warm, then answers every line `run SECONDS MOST` with the nanoseconds of each run, and every line `repeat RUNS`
    when so many are done, until its input ends.
 
-   The build defines EP_HEADER, EP_RUN, EP_ARENA_BYTES, EP_SEVERAL (0 or 1), EP_INPUTS and EP_OUTPUTS: the numbers of floats. */
+   The build defines EP_HEADER, EP_RUN, EP_ARENA_BYTES, EP_SEVERAL (0 or 1), EP_INPUTS and EP_OUTPUTS: the numbers of floats.
+   With EP_OPS, the number of calls of ep_mark in the model, it answers every line `ops RUNS` with the nanoseconds that so many runs
+   spent after each call. */
 #define _POSIX_C_SOURCE 199309L
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +39,32 @@ static int run(void) {
     return EP_RUN(inputs[0], outputs[0], arena);
 #endif
 }
+
+#ifdef EP_OPS
+static int64_t spent[EP_OPS], last;
+static int current = -1;
+
+void ep_mark(int op);
+void ep_mark(int op) {
+    int64_t t = now();
+    if (current >= 0) spent[current] += t - last;
+    current = op;
+    last = t;
+}
+
+static void time_ops(long runs) {
+    int i;
+    memset(spent, 0, sizeof spent);
+    while (runs-- > 0) {
+        run();
+        ep_mark(-1);
+    }
+    printf("{\"ops\": [");
+    for (i = 0; i < EP_OPS; i++) printf(i ? ",%ld" : "%ld", (long)spent[i]);
+    printf("]}\n");
+    fflush(stdout);
+}
+#endif
 
 static int fail(const char *what) {
     printf("{\"error\": \"%s\"}\n", what);
@@ -147,6 +175,9 @@ int main(int count, char **words) {
         double seconds;
         long most;
         if (sscanf(line, "run %lf %ld", &seconds, &most) == 2) answer(seconds, most);
+#ifdef EP_OPS
+        if (sscanf(line, "ops %ld", &most) == 1) time_ops(most);
+#endif
         if (sscanf(line, "repeat %ld", &most) == 1) {
             while (most-- > 0) run();
             printf("{\"done\": true}\n");

@@ -20,6 +20,7 @@ from .detection import isa_of, machine
 from .measure import FilePath
 from .native import Model, build_timer, read_model
 from .records import to_plain
+from .result import SCHEMA_VERSION
 from .targets import Target, load_target
 from .transport import Folder, Local, finished
 
@@ -44,6 +45,7 @@ class Emulation:
     program_bytes: int
     date: str
     provenance: str = "emulated"
+    schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         plain: dict[str, Any] = to_plain(self)

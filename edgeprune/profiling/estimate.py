@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import EdgepruneError
 from .measure import FilePath
 from .records import to_plain
+from .result import SCHEMA_VERSION
 from .targets import Costs, Target, load_target
 from .work import Work, work_of
 
@@ -45,6 +46,7 @@ class Estimate:
     ops: tuple[OpEstimate, ...]
     how: str  # how the runtime's costs are known
     provenance: str = "estimated"
+    schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         plain: dict[str, Any] = to_plain(self)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import math
 import os
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EdgepruneError
+from . import op_times
 from .local import Child, command_here
 from .records import from_plain
 from .result import Comparison, Device, Latency, Memory, Profile, Ratio
@@ -39,13 +42,15 @@ def profile(
     python: FilePath | None = None,
     timeout: float = 600.0,
     seed: int = 0,
+    ops: bool = False,
 ) -> Profile:
     """Load time, first run, latency and peak memory of a .tflite or .onnx file on this machine's CPU, in a fresh process.
 
     At least `runs` runs over at least `min_seconds` are timed, on until the 95 % interval of the median is within 2 % of it or
     ten times `min_seconds` have passed (`settled` says which). A run is the runtime's own: the input, random numbers by `seed`,
     lies ready, and the output is not copied out. `runtime` is one of ai-edge-litert, tflite-runtime, onnxruntime; by default the
-    first that is installed for the file. `python` names another interpreter, which needs numpy and a runtime only.
+    first that is installed for the file. `python` names another interpreter, which needs numpy and a runtime only. With `ops` a
+    second process times the ops one by one, by the runtime's own profiler; `ops_by` says what it was, or why there are no times.
 
     Raises EdgepruneError when the file cannot be run, and when it all takes longer than `timeout` seconds.
     """
@@ -53,7 +58,13 @@ def profile(
     options = [*options_for(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
     with Child(model, command_here(model, options, python), time.monotonic() + timeout) as child:
         child.finish()
-        return profile_of(model, child.answer(), seed)
+        found = profile_of(model, child.answer(), seed)
+    if not ops:
+        return found
+    command = [python or sys.executable, str(op_times.TIMER), str(model), *options_for(threads, None, runtime, seed)]
+    with Child(model, [os.fspath(word) for word in command], time.monotonic() + timeout) as child:
+        times, by = op_times.times_of(model, child)
+    return dataclasses.replace(found, ops=times, ops_by=by)
 
 
 def compare(
@@ -179,8 +190,8 @@ def checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, warm
     return model
 
 
-def options_for(threads: int, warmup: int, runtime: str | None, seed: int) -> list[str]:
-    options = ["--threads", str(threads), "--warmup", str(warmup), "--seed", str(seed)]
+def options_for(threads: int, warmup: int | None, runtime: str | None, seed: int) -> list[str]:
+    options = ["--threads", str(threads), *(() if warmup is None else ("--warmup", str(warmup))), "--seed", str(seed)]
     return options if runtime is None else [*options, "--runtime", runtime]
 
 

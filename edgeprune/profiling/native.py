@@ -94,8 +94,13 @@ def compiler_for(isa: str, features: Sequence[str]) -> list[str]:
         ) from None
 
 
-def build_timer(model: Model, isa: str, features: Sequence[str], out: Path) -> str:
-    """Compiles the executable `out`; the compiler's name. With no `features` it is for this machine alone."""
+def build_timer(
+    model: Model, isa: str, features: Sequence[str], out: Path, *, source: Path | None = None, marks: int = 0
+) -> str:
+    """Compiles the executable `out`; the compiler's name. With no `features` it is for this machine alone.
+
+    `source` stands in for the model's own with `marks` calls of ep_mark.
+    """
     command = compiler_for(isa, features)
     alone = () if isa == isa_of(machine()) and not features else ("-static",)
     sizes = [[str(int(np.prod(shape, dtype=np.int64))) for shape in side] for side in (model.inputs, model.outputs)]
@@ -108,8 +113,10 @@ def build_timer(model: Model, isa: str, features: Sequence[str], out: Path) -> s
         f"-DEP_INPUTS={','.join(sizes[0])}",
         f"-DEP_OUTPUTS={','.join(sizes[1])}",
     ]
+    if marks:
+        defines.append(f"-DEP_OPS={marks}")
     include = f"-I{model.path.absolute().parent}"
-    compile_c(command, [model.path, TIMER], out, (*OPTIMISED, *alone, include, *defines))
+    compile_c(command, [source or model.path, TIMER], out, (*OPTIMISED, *alone, include, *defines))
     return Path(command[0]).name if "ziglang" not in command else "zig"
 
 

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import EdgepruneError
+from . import op_times
 from .adb import ADB
+from .c_op_times import marked_source, times_in_c
 from .detection import cpu_features, isa_of, machine
 from .device_facts import conditions, facts
 from .local import ENVIRONMENT, RUNNER, Child
 from .measure import FilePath, checked, options_for, profile, profile_of
-from .native import build_timer, processor_of, read_model
+from .native import Model, build_timer, processor_of, read_model
 from .records import from_plain
-from .result import Conditions, Latency, Memory, Profile
+from .result import Conditions, Latency, Memory, OpTime, Profile
 from .runner import MOST_RUNS, PATIENCE, settled, summary
 from .ssh import SSH
 from .targets import Target, load_target
@@ -45,6 +47,7 @@ def profile_on(
     python: str | None = None,
     timeout: float = 600.0,
     seed: int = 0,
+    ops: bool = False,
 ) -> Profile:
     """Load time, first run, latency and peak memory of a .tflite, .onnx or .c model on a device.
 
@@ -68,7 +71,7 @@ def profile_on(
         raise EdgepruneError(f"threads is {threads}; a C model runs on one thread")
     transport = transport_for(target, host)
     if isinstance(transport, Local) and suffix != ".c":
-        found = profile(model, **settings, runtime=runtime, python=python, timeout=timeout, seed=seed)
+        found = profile(model, **settings, runtime=runtime, python=python, timeout=timeout, seed=seed, ops=ops)
         return replaced(found, target, transport, None, None)
     if isinstance(transport, ADB) and suffix != ".c":
         raise EdgepruneError(
@@ -78,10 +81,12 @@ def profile_on(
         check_processor(target, folder)
         before = conditions(folder)
         if suffix == ".c":
-            found = _profile_c(target, model, folder, settings, seed)
+            found = _profile_c(target, model, folder, settings, seed, ops)
         else:
             options = [*options_for(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
             found = _profile_in_python(model, folder, python or "python3", options, seed)
+            if ops:
+                found = _op_times_in_python(found, folder, python or "python3", options_for(threads, None, runtime, seed))
         return replaced(found, target, transport, before, conditions(folder))
 
 
@@ -137,6 +142,18 @@ def _profile_in_python(model: Path, folder: Folder, python: str, options: list[s
         return profile_of(model, child.answer(), seed)
 
 
+def _op_times_in_python(found: Profile, folder: Folder, python: str, options: list[str]) -> Profile:
+    folder.put(RUNNER, RUNNER.name)
+    script = folder.put(op_times.TIMER, op_times.TIMER.name)
+    model = Path(found.path)
+    environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+    remote = folder.at(f"model{model.suffix.lower()}")
+    command = folder.starting(["env", *environment, python, script, remote, *options])
+    with Child(model, command, folder.deadline, _words(folder, python)) as child:
+        times, by = op_times.times_of(model, child)
+    return dataclasses.replace(found, ops=times, ops_by=by)
+
+
 def _words(folder: Folder, program: str) -> Any:
     """What became of a program there, from its exit status and error output."""
 
@@ -146,7 +163,7 @@ def _words(folder: Folder, program: str) -> Any:
     return explain
 
 
-def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, Any], seed: int) -> Profile:
+def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, Any], seed: int, ops: bool) -> Profile:
     model = read_model(path)
     with tempfile.TemporaryDirectory() as own:
         binary, given = Path(own, "timer"), Path(own, "inputs")
@@ -166,6 +183,7 @@ def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, A
     model.split(folder.get("outputs"))
     figures = summary(samples)
     size = path.stat().st_size
+    times, by = _op_times_in_c(target, model, folder, inputs, figures["p50"], ready["clock_ms"]) if ops else ((), "")
     return Profile(
         path=str(path),
         bytes=size,
@@ -182,7 +200,24 @@ def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, A
         import_ms=0.0,
         clock_ms=float(ready["clock_ms"]),
         seed=seed,
+        ops=times,
+        ops_by=by,
     )
+
+
+def _op_times_in_c(
+    target: Target, model: Model, folder: Folder, inputs: str, run_ms: float, clock_ms: float
+) -> tuple[tuple[OpTime, ...], str]:
+    with tempfile.TemporaryDirectory() as own:
+        binary, source = Path(own, "op_timer"), Path(own, "marked.c")
+        names = marked_source(model, source)
+        features = () if target.name == "host" else target.hardware.features
+        build_timer(model, target.hardware.isa, features, binary, source=source, marks=len(names))
+        program = folder.put(binary, "op_timer", executable=True)
+    command = folder.starting([program, inputs, folder.at("outputs"), "10"])
+    with Child(model.path, command, folder.deadline, _words(folder, program)) as child:
+        child.answer()
+        return times_in_c(model, names, child, run_ms, float(clock_ms))
 
 
 def _samples(child: Child, runs: int, min_seconds: float) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from .records import from_plain, to_plain
 from .runner import WIDTH
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,18 @@ class Conditions:
 
 
 @dataclass(frozen=True)
+class OpTime:
+    """One op as the runtime ran it, warm."""
+
+    name: str
+    kind: str  # as the runtime calls it
+    ms: float
+    multiply_adds: int | None = None  # null where it is not known which op of the file it is
+    bytes: int | None = None  # read and written, its weights included
+    weight: int | None = None  # which of the file's weights it reads, in running order, from 0; null when none
+
+
+@dataclass(frozen=True)
 class Profile:
     """One artifact, measured in a process of its own."""
 
@@ -91,6 +103,8 @@ class Profile:
     reached: str = "this machine"  # how: "pi@pi.local over ssh"
     before: Conditions | None = None
     after: Conditions | None = None
+    ops: tuple[OpTime, ...] = ()  # empty where nobody asked or the runtime does not tell
+    ops_by: str = ""  # what timed them, or why nothing did
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -60,12 +60,15 @@ class ONNX:
     """An .onnx file in onnxruntime. Inputs and outputs are bound once, so that a run is the model alone."""
 
     def __init__(self, module: Any, path: str, threads: int) -> None:
+        self.session = module.InferenceSession(path, self.options(module, threads), providers=["CPUExecutionProvider"])
+        self.binding = self.session.io_binding()
+
+    def options(self, module: Any, threads: int) -> Any:
         options = module.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self.session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.binding = self.session.io_binding()
+        return options
 
     def inputs(self) -> list[tuple[Sequence[int], Any]]:
         names = {"float": "float32", "double": "float64"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from ..formats.artifact import LayerEncoding
 from ..formats.tflite.reading import parse
 from ..formats.tflite.reading import read as read_tflite
 from ..graph import Graph, Shape
-from .measure import FilePath
 
 FLOAT = 4
 LOOSE = {"depthwise": "loose_depthwise", "conv": "loose_groups", "pointwise": "loose_groups"}
@@ -32,9 +32,10 @@ class Work:
     multiply_adds: int
     weight_bytes: int
     moved_bytes: int  # what it reads and writes beside its weights
+    weight: Shape | None = None  # of what it multiplies with, as the file has it; None where both factors are values
 
 
-def work_of(path: FilePath) -> list[Work]:
+def work_of(path: str | os.PathLike[str]) -> list[Work]:
     """The ops of a .tflite or .onnx file for one sample. Raises EdgepruneError for another file, or one without shapes."""
     path = Path(path)
     suffix = path.suffix.lower()
@@ -98,15 +99,15 @@ def _tflite(path: Path) -> Iterator[Work]:
         out = size_of(shapes[outs[0]])
         if kind in ("CONV_2D", "TRANSPOSE_CONV") and len(shape) == 4:
             groups = max(shapes[ins[0]][-1] // shape[-1], 1) if kind == "CONV_2D" else 1
-            yield Work(name, conv_kind(shape[1:3], shape[3], groups, False), out * size_of(shape[1:]), weights, moved)
+            yield Work(name, conv_kind(shape[1:3], shape[3], groups, False), out * size_of(shape[1:]), weights, moved, shape)
         elif kind == "DEPTHWISE_CONV_2D":
-            yield Work(name, "depthwise", out * size_of(shape[1:3]), weights, moved)
+            yield Work(name, "depthwise", out * size_of(shape[1:3]), weights, moved, shape)
         elif kind == "FULLY_CONNECTED":
             rows = out // shape[0]
             weight = constant(ins[1])
             sparse = weight is not None and weight.encoding == "csr"
             count = (weight.nonzeros or 0) if sparse else size_of(shape)
-            yield Work(name, matrix_kind(rows, sparse), rows * count, weights, moved)
+            yield Work(name, matrix_kind(rows, sparse), rows * count, weights, moved, shape)
         elif kind == "BATCH_MATMUL":
             yield Work(name, "pointwise", out * shapes[ins[0]][-1], weights, moved)
         elif kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):
@@ -150,11 +151,12 @@ def _onnx(path: Path) -> Iterator[Work]:
             groups = said.get("group", 1)
             count = out * size_of(weight[1:]) if node.op_type == "Conv" else size_of(shapes[node.input[0]]) * size_of(weight[1:])
             kind = conv_kind(weight[2:], weight[1], groups, False)
-            yield Work(name, kind if groups == 1 or in_blocks(weight, groups) else LOOSE[kind], count, weights, moved)
+            yield Work(name, kind if groups == 1 or in_blocks(weight, groups) else LOOSE[kind], count, weights, moved, weight)
         elif node.op_type in ("Gemm", "MatMul") and len(weight) >= 2:
             depth = weight[-1] if said.get("transB") else weight[-2]
             rows = out // max(weight[-2] if said.get("transB") else weight[-1], 1)
-            yield Work(name, matrix_kind(rows, False), out * depth, weights, moved)
+            held = weight if node.input[1] in folded else None
+            yield Work(name, matrix_kind(rows, False), out * depth, weights, moved, held)
         elif node.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape"):
             yield Work(name, "other", 0, 0, 0)
         elif not (node.op_type in FUSED and node.input[0] == heavy):

@@ -27,4 +27,4 @@ def to_module(graph: Graph) -> fx.GraphModule:
     anywhere, `torch.export` takes it. Batch norms that were not folded train on as such (`shrink(graph, fold=False)`).
     Raises NotExportable naming op and layer for an op torch has no word for here.
     """
-    return Rebuild(graph).run().eval()
+    return Rebuild(graph.plain()).run().eval()

@@ -19,13 +19,13 @@ MASKED = -1e4
 
 @build(Attention)
 def _attention(r: Rebuild, node: Node, op: Attention) -> fx.Node:
-    q, k, v = r.ins(node)
+    q, k, v, *mask = r.ins(node)
     if op.pairs is not None:
         counts = r.tensor(node, "pairs", op.pairs.astype(r.source.dtype), trained=False)
         q = r.call(torch.mul, q, counts)
         # What does not count must not be part of a length either.
         k = r.call(torch.mul, k, counts) if op.cosine is not None else k
-    channels = [r.source.values[name].channels for name in node.inputs]
+    channels = [r.source.values[name].channels for name in node.inputs[:3]]
     q, k, v = (_by_head(r, x, op.heads, n) for x, n in zip((q, k, v), channels, strict=True))
     if op.cosine is not None:
         q, k = (r.call(F.normalize, x, dim=-1, eps=op.cosine) for x in (q, k))
@@ -34,6 +34,9 @@ def _attention(r: Rebuild, node: Node, op: Attention) -> fx.Node:
     if op.bias is not None:
         full = op.bias.reshape((1,) * (rank - op.bias.ndim) + op.bias.shape)
         bias = r.tensor(node, "bias", full, trained=not _is_mask(op.bias))
+    if mask:
+        every_head = r.call(torch.unsqueeze, mask[0], 1)
+        bias = every_head if bias is None else r.call(torch.add, bias, every_head)
     if op.gain is None:
         made = r.call(F.scaled_dot_product_attention, q, k, v, attn_mask=bias, scale=op.scale)
     else:

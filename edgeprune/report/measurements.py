@@ -16,6 +16,10 @@ from .terminal import console_for, plain_table
 def print_profile(profile: Profile, stream: IO[str] | None = None) -> None:
     """Writes one file's figures to `stream`, the standard output by default."""
     console_for(stream).print(_table([profile]))
+    if profile.ops:
+        console_for(stream).print(_ops(profile))
+    elif profile.ops_by:
+        console_for(stream).print(Text(f"ops: {profile.ops_by}"))
 
 
 def print_comparison(comparison: Comparison, stream: IO[str] | None = None) -> None:
@@ -27,6 +31,19 @@ def print_comparison(comparison: Comparison, stream: IO[str] | None = None) -> N
             Text(f"{ratio.path} is {fast} times as fast as {ratio.baseline} ({low} to {high}, {ratio.turns} pairs of turns)")
         )
     console_for(stream).print(Group(*lines))
+
+
+def _ops(profile: Profile) -> RenderableType:
+    total = sum(op.ms for op in profile.ops) or 1.0
+    table = plain_table(f"The ops that take the most, of {len(profile.ops)}")
+    table.add_column("op", overflow="fold")
+    table.add_column("kind", overflow="fold")
+    for name in ("time", "share", "multiply-adds", "bytes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for op in sorted(profile.ops, key=lambda each: -each.ms)[:10]:
+        cells = (words.milliseconds(op.ms), f"{op.ms / total:.0%}", words.operations(op.multiply_adds), words.count(op.bytes))
+        table.add_row(Text(op.name), Text(op.kind), *cells)
+    return Group(table, Text(f"timed by {profile.ops_by}"))
 
 
 def _table(profiles: Sequence[Profile]) -> RenderableType:

@@ -17,7 +17,7 @@ from ..errors import EdgepruneError
 from ..files import write_atomic
 from ..profiling.records import from_plain, to_plain
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _fraction(name: str, value: float | None) -> None:
@@ -98,6 +98,7 @@ class Layer:
     alive: int
     density: float | None
     encoding: dict[str, str] = field(default_factory=dict)
+    place: dict[str, int] = field(default_factory=dict)  # among the weights of a file, in running order, from 0
 
     def __post_init__(self) -> None:
         _falling(weights=self.weights, kept=self.kept, alive=self.alive)

@@ -15,7 +15,8 @@ from edgeprune.graph import Graph
 
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)] or ["cc"]
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-SANITIZED = ("-O1", "-g0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+# Without optimising: what the sanitizers add to unrolled kernels takes a minute to optimise, and they see the same.
+SANITIZED = ("-O0", "-g0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 # Every buffer has exactly the promised size and lies on the heap, so that one float too far is found; the arena begins off by one
 # byte and full of NaN, so that what was never written shows.
@@ -72,9 +73,17 @@ def call_text(graph: Graph, name: str, samples: int) -> str:
 
 
 def run_in_c(
-    graphs: Sequence[Graph], inputs: Sequence[Sequence[np.ndarray]], folder: Path, compiler: str, flags: Sequence[str] = SANITIZED
+    graphs: Sequence[Graph],
+    inputs: Sequence[Sequence[np.ndarray]],
+    folder: Path,
+    compiler: str | Sequence[str],
+    flags: Sequence[str] = SANITIZED,
+    launcher: Sequence[str] = (),
 ) -> list[list[np.ndarray]]:
-    """Each graph's outputs for its inputs, `[batch, ...]`, from one program. Raises AssertionError with what the program said."""
+    """Each graph's outputs for its inputs, `[batch, ...]`, from one program. Raises AssertionError with what the program said.
+
+    `launcher` is what runs a program of another machine here.
+    """
     writers = [lowered(graph, f"m{i}") for i, graph in enumerate(graphs)]
     kernels = kernel_text({step.kernel for w in writers for step in w.steps})
     bodies = "\n".join(body_text(w, arena_of(w)) for w in writers)
@@ -87,9 +96,10 @@ def run_in_c(
             for sample in range(len(arrays[0])):
                 for array in arrays:
                     file.write(np.ascontiguousarray(array[sample], np.float32).tobytes())
-    done = subprocess.run([compiler, *WARNINGS, *flags, str(source), "-o", str(program), "-lm"], capture_output=True, text=True)
+    command = [compiler] if isinstance(compiler, str) else compiler
+    done = subprocess.run([*command, *WARNINGS, *flags, str(source), "-o", str(program), "-lm"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:3000]
-    done = subprocess.run([str(program), str(fed), str(made)], capture_output=True, text=True)
+    done = subprocess.run([*launcher, str(program), str(fed), str(made)], capture_output=True, text=True)
     assert done.returncode == 0, f"exit {done.returncode}: {done.stderr[:3000]}"
     numbers = np.fromfile(made, np.float32)
     results, at = [], 0

@@ -1,35 +1,88 @@
-"""Random graphs, compiled with sanitizers, against the graph itself."""
+"""Random graphs, compiled with every compiler at hand and for other processors, against the graph itself."""
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from closeness import assert_close
-from programs import COMPILERS, SANITIZED, run_in_c
+from programs import SANITIZED, run_in_c
 from random_graphs import build, inputs_for
 
 TOLERANCE = 1e-5
 GRAPHS = 500
+EVERY = range(GRAPHS)
 
-# Compiler and vector width of each program: single floats, what the target begins with, eight lanes, the machine's widest.
+WIDTHS = (("-DEP_LANES=1",), (), ("-march=native",))  # single floats, what the target begins with, the machine's widest
+QUICK = ("-O3", "-ffp-contract=fast", "-march=native")  # as a model is compiled to be used
+QEMU = ("qemu-aarch64", "-cpu", "cortex-a72")  # by name: some versions compute wrongly on their default
+WASM = ("-target", "wasm32-wasi", "-msimd128", "-O2")
+
+
+@dataclass(frozen=True)
+class Program:
+    """How some of the graphs are compiled and run. `tools` are commands, `packages` are Python's."""
+
+    name: str
+    compiler: Sequence[str]
+    flags: Sequence[str]
+    seeds: range
+    launcher: Sequence[str] = ()
+    tools: Sequence[str] = ()
+    packages: Sequence[str] = ()
+
+    def skip_where_it_cannot_run(self) -> None:
+        missing = [tool for tool in self.tools if shutil.which(tool) is None]
+        missing += [f"the package {name}" for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            pytest.skip(f"needs {' and '.join(missing)}")
+
+
+def sanitized(compiler: str) -> list[Program]:
+    """All graphs, a third of them at each width."""
+    return [
+        Program(" ".join((compiler, *width)), [compiler], (*SANITIZED, *width), EVERY[i :: len(WIDTHS)], tools=[compiler])
+        for i, width in enumerate(WIDTHS)
+    ]
+
+
 PROGRAMS = (
-    (COMPILERS[0], ("-DEP_LANES=1",)),
-    (COMPILERS[0], ()),
-    (COMPILERS[-1], ()),
-    (COMPILERS[-1], ("-DEP_LANES=1",)),
-    (COMPILERS[0], ("-march=native",)),
+    *sanitized("gcc"),
+    *sanitized("clang"),
+    Program("gcc optimised", ["gcc"], QUICK, EVERY[::5], tools=["gcc"]),
+    Program("clang optimised", ["clang"], QUICK, EVERY[1::5], tools=["clang"]),
+    Program(
+        "aarch64",
+        ["aarch64-linux-gnu-gcc"],
+        ("-O2", "-static"),
+        EVERY[2::5],
+        QEMU,
+        tools=["aarch64-linux-gnu-gcc", "qemu-aarch64"],
+    ),
+    Program(
+        "wasm32",
+        [sys.executable, "-m", "ziglang", "cc"],
+        WASM,
+        EVERY[3::5],
+        [sys.executable, str(Path(__file__).with_name("run_wasm.py"))],
+        packages=["ziglang", "wasmtime"],
+    ),
 )
 
 
-@pytest.mark.parametrize("program", range(len(PROGRAMS)), ids=[" ".join((name, *flags)) for name, flags in PROGRAMS])
-def test_random_graphs_are_the_same_function_in_c(program: int, tmp_path: Path) -> None:
-    compiler, flags = PROGRAMS[program]
-    seeds = range(program, GRAPHS, len(PROGRAMS))
-    graphs = [build(seed, 1 + seed % 8, convolutional=seed % 4 != 3, dtype=np.float32) for seed in seeds]
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_random_graphs_are_the_same_function_in_c(program: Program, tmp_path: Path) -> None:
+    program.skip_where_it_cannot_run()
+    seeds = program.seeds
+    graphs = [build(seed, 1 + seed % 8, convolutional=seed % 4 != 3, coming=True, dtype=np.float32) for seed in seeds]
     inputs = [inputs_for(graph, 2, seed) for graph, seed in zip(graphs, seeds, strict=True)]
-    made = run_in_c(graphs, inputs, tmp_path, compiler, (*SANITIZED, *flags))
+    made = run_in_c(graphs, inputs, tmp_path, program.compiler, program.flags, program.launcher)
     for seed, graph, arrays, outputs in zip(seeds, graphs, inputs, made, strict=True):
         expected = graph.run(*arrays)
         for output, reference in zip(outputs, expected if isinstance(expected, tuple) else (expected,), strict=True):

@@ -17,7 +17,7 @@ pytest.importorskip("ziglang", reason="needs ziglang: pip install ziglang")
 wasmtime = pytest.importorskip("wasmtime", reason="needs wasmtime: pip install wasmtime")
 
 
-def net() -> Graph:
+def net(activation: str) -> Graph:
     rng = np.random.default_rng(0)
 
     def weight(*shape: int) -> np.ndarray:
@@ -25,34 +25,36 @@ def net() -> Graph:
 
     nodes = (
         Node("conv", Conv(weight(8, 3, 3, 3), rng.standard_normal(8).astype(np.float32), (1, 1), ((1, 1), (1, 1))), ("image",)),
-        Node("sigmoid", Activation("sigmoid"), ("conv",)),  # takes expf from the C library
-        Node("flat", Flatten(), ("sigmoid",)),
+        Node("act", Activation(activation), ("conv",)),
+        Node("flat", Flatten(), ("act",)),
         Node("scores", Linear(weight(5, 8 * 12 * 12), None), ("flat",)),
     )
     return Graph({"image": Value((3, 12, 12))}, ("scores",), nodes)
 
 
-@pytest.fixture(scope="module")
-def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+# The first needs nothing of the C library, the second takes expf from it.
+@pytest.fixture(scope="module", params=["relu", "sigmoid"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Graph, Path]:
     folder = tmp_path_factory.mktemp("wasm")
-    c.write(net(), folder / "model.c")
-    return c.build(folder / "model.c", folder / "model.wasm", "wasm32")
+    graph = net(request.param)
+    c.write(graph, folder / "model.c")
+    return graph, c.build(folder / "model.c", folder / "model.wasm", "wasm32")
 
 
-def test_the_module_imports_nothing_and_exports_what_a_caller_needs(module: Path) -> None:
-    loaded = wasmtime.Module.from_file(wasmtime.Engine(), str(module))
+def test_the_module_imports_nothing_and_exports_what_a_caller_needs(built: tuple[Graph, Path]) -> None:
+    loaded = wasmtime.Module.from_file(wasmtime.Engine(), str(built[1]))
     assert not loaded.imports
     assert {e.name for e in loaded.exports} >= {"memory", "model_run", "model_arena_bytes", "__heap_base"}
 
 
-def test_its_memory_before_the_call_is_what_it_needs(module: Path) -> None:
-    loaded = wasmtime.Module.from_file(wasmtime.Engine(), str(module))
+def test_its_memory_before_the_call_is_what_it_needs(built: tuple[Graph, Path]) -> None:
+    loaded = wasmtime.Module.from_file(wasmtime.Engine(), str(built[1]))
     (pages,) = (e.type.limits.min for e in loaded.exports if isinstance(e.type, wasmtime.MemoryType))
-    assert pages * 65536 <= module.stat().st_size + 2 * 65536
+    assert pages * 65536 <= built[1].stat().st_size + 2 * 65536
 
 
-def test_it_answers_as_the_graph_does(module: Path) -> None:
-    graph = net()
+def test_it_answers_as_the_graph_does(built: tuple[Graph, Path]) -> None:
+    graph, module = built
     (x,) = inputs_for(graph, 5)
     expected = graph.run(x)
     engine = wasmtime.Engine()

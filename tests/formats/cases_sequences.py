@@ -94,6 +94,14 @@ def attentions() -> dict[str, Graph]:
     case("by cosine", Attention(2, 2.0, draw.normal(2, 4, 7), np.array([0.5, 3], np.float32), 1e-6), (3,))
     case("by cosine, floored", Attention(2, 2.0, cosine=3.0))
     case("by cosine over some pairs", Attention(2, 1.0, cosine=1e-6, pairs=pairs))
+    shapes = {"q": (4, 6), "k": (7, 6), "v": (7, 10)}
+    for name, op, mask in (
+        ("masked by the input", Attention(2, 0.5), (1, 7)),
+        ("masked by the input, query by query", Attention(2, 0.5, draw.normal(2, 4, 7)), (4, 7)),
+        ("of one head, masked by the input", Attention(1, 0.5), (1, 7)),
+    ):
+        inputs = {n: Value(shape, 1) for n, shape in {**shapes, "mask": mask}.items()}
+        cases[f"attention {name}"] = Graph(inputs, ("y",), (Node("y", op, tuple(inputs)),))
     own = (Node("y", Attention(2, 0.5), ("x", "x", "x")),)
     cases["attention to itself"] = Graph({"x": Value((4, 6), 1)}, ("y",), own)
     learned = (Node("q", Constant(draw.normal(3, 6), 1), ("x",)), Node("y", Attention(2, 0.5), ("q", "x", "x")))

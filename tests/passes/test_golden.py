@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cases_borders
 import cases_constants
 import cases_fold
 import cases_liveness
@@ -21,7 +22,7 @@ from edgeprune.passes import UNTIL_STABLE, fold_affine, shrink
 from edgeprune.passes.check import check
 
 HERE = Path(__file__).parent
-FILES = (cases_constants, cases_fold, cases_liveness, cases_shrink)  # importing them fills the table
+FILES = (cases_borders, cases_constants, cases_fold, cases_liveness, cases_shrink)  # importing them fills the table
 STEPS = list(dict.fromkeys(c.step for c in CASES))
 
 

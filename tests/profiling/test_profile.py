@@ -46,7 +46,7 @@ def test_a_profile_goes_to_json_and_back(make_onnx: Maker) -> None:
     found = profile(make_onnx(8, 4), **QUICK)
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert Profile.from_dict(plain) == found
-    assert plain["schema_version"] == 1
+    assert plain["schema_version"] == 2
     assert plain["peak_memory_bytes"] == found.peak_memory_bytes
     del plain["latency_ms"]["p90"]
     with pytest.raises(EdgepruneError, match=r"profile\.latency_ms lacks the field 'p90'"):

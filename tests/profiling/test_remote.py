@@ -108,8 +108,9 @@ def test_a_c_model_is_profiled_over_adb_and_nothing_is_left(model: Path, tmp_pat
 def test_an_onnx_file_is_profiled_over_ssh_in_a_python_there(make_onnx: object, ssh_host: str, tmp_path: Path) -> None:
     path = make_onnx(32, 16)  # type: ignore[operator]
     (tmp_path / "device").mkdir()
-    found = profile_on("x86-64", path, host=ssh_host, workdir=str(tmp_path / "device"), python=sys.executable, **QUICK)
+    found = profile_on("x86-64", path, host=ssh_host, workdir=str(tmp_path / "device"), python=sys.executable, **QUICK, ops=True)
     whole(found)
+    assert [op.multiply_adds for op in found.ops if op.weight is not None] == [32 * 16], found.ops_by
     assert found.runtime.startswith("onnxruntime ")
     assert found.memory is not None
     assert list((tmp_path / "device").iterdir()) == []

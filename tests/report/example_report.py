@@ -16,6 +16,8 @@ from edgeprune.report import (
     Weights,
 )
 
+PLACES = [{"tflite": i, "onnx": i} for i in range(2)]
+
 EXAMPLE = Report(
     date="2026-11-21T03:30:00+00:00",
     command=("edgeprune", "compress", "lenet.pt", "--ratio", "1024", "--target", "tflite,onnx"),
@@ -30,8 +32,8 @@ EXAMPLE = Report(
     accuracy=Accuracy(0.9812, 0.8034, 10_000),
     multiply_adds=MultiplyAdds(266_200, 5_021, 259),
     layers=(
-        Layer("fc1", "Linear", (300, 784), (24, 784), 235_200, 170, 170, 0.009, {"tflite": "csr", "onnx": "coo"}),
-        Layer("fc2", "Linear", (100, 300), (18, 24), 30_000, 53, 53, 0.12, {"tflite": "csr", "onnx": "csr"}),
+        Layer("fc1", "Linear", (300, 784), (24, 784), 235_200, 170, 170, 0.009, {"tflite": "csr", "onnx": "coo"}, PLACES[0]),
+        Layer("fc2", "Linear", (100, 300), (18, 24), 30_000, 53, 53, 0.12, {"tflite": "csr", "onnx": "csr"}, PLACES[1]),
         Layer("head.a.very.long.name.of.a.layer", "Linear", (10, 100), None, 1_000, 36, 36, None),
     ),
     artifacts=(

@@ -6,8 +6,8 @@ layout.py        where elements lie in memory
 plan.py          where values lie in the arena
 rows.py          nonzero weights in running order
 writer.py        constants, buffers and steps: what lowerings write to
-lowerings.py     the table from ops to functions, filled by convolutions.py, linears.py, elementwise.py,
-                 moves.py and sequences.py
+lowerings.py     the table from ops to functions, filled by convolutions.py, pooling.py, linears.py,
+                 elementwise.py, moves.py and sequences.py
 source.py        the files' text
 compiler.py      C compilers, here and for other machines
 reading.py       what a written model holds
@@ -28,7 +28,7 @@ from ...files import write_atomic
 from ...graph import Graph
 from ...sparse import GOALS
 from ..artifact import LayerEncoding, Metadata, check_float
-from . import convolutions, elementwise, linears, moves, sequences
+from . import convolutions, elementwise, linears, moves, pooling, sequences
 from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
 from .layout import flat
 from .lowerings import lower
@@ -40,7 +40,7 @@ from .writer import Place, Writer
 __all__ = ["TARGETS", "Written", "build", "companions", "load", "read", "sources", "write"]
 
 # Importing them fills the table.
-assert all((convolutions, elementwise, linears, moves, sequences))
+assert all((convolutions, elementwise, linears, moves, pooling, sequences))
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,22 @@ def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
     if target not in TARGETS:
         raise EdgepruneError(f"target {target!r} is unknown; choose one of: {', '.join(TARGETS)}")
     triple, flags = TARGETS[target]
-    shape: tuple[str, ...] = ("-shared", "-fPIC")
     if target == "wasm32":
-        prefix = identifier(path.stem)
-        exports = (f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base"))
-        # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
-        shape = ("-mexec-model=reactor", "-Wl,-s", "-Wl,-z,stack-size=65536", *exports)
-    compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, *shape))
+        _build_module(path, out, triple, flags)
+    else:
+        compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, "-shared", "-fPIC"))
     return out
+
+
+def _build_module(path: Path, out: Path, triple: str, flags: tuple[str, ...]) -> None:
+    """Links a WebAssembly module of a model."""
+    prefix = identifier(path.stem)
+    # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
+    shape = ["-Wl,-s", "-Wl,-z,stack-size=65536"]
+    shape += [f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base")]
+    if "#include <math.h>" in path.read_text():
+        compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, "-mexec-model=reactor", *shape))
+    else:
+        # Without a C library: zig would have to compile that one first, which takes longer than anything else.
+        freestanding = ("-target", "wasm32-freestanding", "-Wl,--no-entry")
+        compile_c(zig(), [path], out, (*freestanding, *flags, *OPTIMISED, *shape), libraries=())

@@ -47,10 +47,12 @@ def zig() -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc"]
 
 
-def compile_c(command: Sequence[str], sources: Sequence[Path], out: Path, flags: Sequence[str] = ()) -> None:
+def compile_c(
+    command: Sequence[str], sources: Sequence[Path], out: Path, flags: Sequence[str] = (), libraries: Sequence[str] = ("-lm",)
+) -> None:
     """Runs the compiler; raises EdgepruneError with its first complaint when it fails."""
     with writing(out) as made:
-        call = [*command, *flags, *map(str, sources), "-o", str(made), "-lm"]
+        call = [*command, *flags, *map(str, sources), "-o", str(made), *libraries]
         done = subprocess.run(call, capture_output=True, text=True)
         if done.returncode:
             lines = (

@@ -1,4 +1,4 @@
-"""Convolutions and pooling: windows over planes."""
+"""Convolutions: windows over planes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import itertools
 import numpy as np
 
 from ...graph import Array
-from ...ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Conv, ConvTranspose, MaxPool, Mean
+from ...ops import Conv, ConvTranspose
 from .fuse import LARGEST, Act, Task
-from .layout import GRAIN, Layout, rounded
+from .layout import GRAIN, Layout
 from .linears import write_linear
 from .lowerings import lower
-from .rows import bits, rows_of
+from .rows import BLOCK, Rows, bits, in_blocks, rows_of
 from .windows import Window, is_map, never_negative, source_of, tap_phases, tap_places, transposed_window, window_of
 from .writer import Place, Writer, act_text, mask_of, table_floats
+
+# Above this density every weight is read in order: measured, with one thread on x86.
+DENSE_FROM = 0.4
 
 
 @lower(Conv)
@@ -43,6 +46,10 @@ def write_conv(w: Writer, n: Task, op: Conv, window: Window) -> None:
         _single(w, n, op, window)
         return
     outs, channels, taps, values = _weights(op, window)
+    dense = _dense_pays(w, op, len(values))
+    if dense:
+        columns, at = np.unique(np.column_stack([channels, taps]), axis=0, return_inverse=True)  # what some output reads
+        channels, taps = columns[:, 0], columns[:, 1:]
     layout = w.layout(n.name)
     source, planes, slots, where = _source(w, n, window, channels, taps)
     places = planes.plane * slots + taps_at(window, planes, taps)
@@ -50,37 +57,55 @@ def write_conv(w: Writer, n: Task, op: Conv, window: Window) -> None:
     # Not over what the convolution still reads.
     over = [n.residual] if n.residual and w.at(n.residual).base is not source.base else []
     to = w.make(n.name, over)
-    add: str | Place = "NULL"
-    skip = None
-    if n.residual:
-        add = w.at(n.residual)
-        unchanged = n.act is None or (n.act == Act(0.0, LARGEST) and never_negative(n.residual, w.tasks))
-        if add == to and unchanged:
-            # The sum stands there already.
-            skip = bias == 0
-    rows = rows_of(outs, places, values, bias, skip)
-    steps = rows.steps
+    add = w.at(n.residual) if n.residual else None
+    if dense:
+        matrix = np.zeros((len(op.weight), len(places)), np.float32)
+        matrix[outs, at.reshape(-1)] = values
+        kernel, fields, stored = _dense(w, matrix, places, bias)
+    else:
+        unchanged = n.act is None or (n.act == Act(0.0, LARGEST) and never_negative(n.residual or "", w.tasks))
+        # Where the sum stands already, channels without weights have nothing to do.
+        skip = bias == 0 if add == to and unchanged else None
+        kernel, fields, stored = _sparse(w, rows_of(outs, places, values, bias, skip))
     mask, tail = mask_of(layout)
-    names = w.rows(rows, {"steps": steps, "starts": rows.starts})
     struct = w.struct(
-        "ep_conv", "conv", *names.values(), len(rows.groups), len(rows.rows),
-        layout.span, layout.plane, tail, mask, act_text(n.act),
-    )  # fmt: skip
+        "ep_dense_conv" if dense else "ep_conv", "conv", *fields.values(), layout.span, layout.plane, tail, mask, act_text(n.act)
+    )
     plane = w.layout(n.residual).plane if n.residual else 0
     table = w.scratch("mask", table_floats(layout))
-    w.step(f"ep_conv{bits(steps)}", struct, source, add, str(plane), to, table)
+    w.step(kernel, struct, source, "NULL" if add is None else add, str(plane), to, table)
+    how = f"{len(values) / op.weight.size:.0%} nonzero: faster without indices" if dense else "only nonzeros are multiplied"
+    taps_said = _tap_table(op, window, planes)
+    w.encoded(n, "dense" if dense else "csr", stored, how, **fields, **where, plane=planes.plane, taps=taps_said)
+
+
+def _dense_pays(w: Writer, op: Conv, nonzeros: int) -> bool:
+    """Whether reading every weight in order is faster, or under `optimize="memory"` smaller."""
+    if op.groups > 1 or len(op.weight) < BLOCK:
+        return False
+    density = nonzeros / op.weight.size
+    return density * (4 + 1) >= 4 if w.optimize == "memory" else density > DENSE_FROM
+
+
+def _dense(w: Writer, matrix: Array, places: Array, bias: Array) -> tuple[str, dict[str, str | int], int]:
+    """(the kernel, the fields of its ep_dense_conv, bytes)."""
+    blocks = in_blocks(matrix)
+    fields: dict[str, str | int] = {
+        "weight": w.array("weight", blocks),
+        "bias": w.array("bias", in_blocks(bias[:, None])),
+        "places": w.array("places", places.astype(np.int32)),
+        "place_count": len(places),
+        "row_count": len(matrix),
+    }
+    return "ep_dense_conv_all", fields, blocks.nbytes + 4 * len(places)
+
+
+def _sparse(w: Writer, rows: Rows) -> tuple[str, dict[str, str | int], int]:
+    """(the kernel, the fields of its ep_conv, bytes)."""
+    steps = rows.steps
+    names = w.rows(rows, {"steps": steps, "starts": rows.starts})
     stored = sum(a.nbytes for a in (rows.values, steps, rows.starts, rows.rows, rows.groups))
-    w.encoded(
-        n,
-        "csr",
-        stored,
-        f"steps of {bits(steps)} bits; only nonzeros are multiplied",
-        **names,
-        **where,
-        group_count=len(rows.groups),
-        plane=planes.plane,
-        taps=_tap_table(op, window, planes),
-    )
+    return f"ep_conv{bits(steps)}", {**names, "group_count": len(rows.groups), "row_count": len(rows.rows)}, stored
 
 
 def _tap_table(op: Conv, window: Window, planes: Layout) -> list[tuple[int, int, int]]:
@@ -189,84 +214,3 @@ def _single(w: Writer, n: Task, op: Conv, window: Window) -> None:
         place = sum(r[t] * s for r, t, s in zip(reach, tap, x.strides[1:], strict=True))
         table.append((0, place, int(np.ravel_multi_index(tap, op.kernel))))
     write_linear(w, n, outs, places, values, op.bias, plane=x.strides[0], taps=table)
-
-
-@lower(MaxPool, AvgPool)
-def _(w: Writer, n: Task) -> None:
-    op = n.op
-    assert isinstance(op, MaxPool | AvgPool)
-    x = w.graph.values[n.inputs[0]]
-    window = window_of(n, x)
-    assert window is not None
-    largest = isinstance(op, MaxPool)
-    if not is_map(w.graph.values[n.name]):
-        _single_pool(w, n, op, window)
-        return
-    layout = w.layout(n.name)
-    taps = np.array(sorted(tap_places(window, (1,) * len(window.axes))), np.int64).reshape(-1, len(window.axes))
-    if source_of(window, n, w.graph, w.tasks) == "direct":
-        source, planes = w.at(n.inputs[0]), w.layout(n.inputs[0])
-        places, stride = taps_at(window, planes, taps), planes.plane
-    else:
-        table = tap_phases(window)
-        phases, slots = np.unique([table[tuple(t)] for t in taps.tolist()], return_inverse=True)
-        channels = np.repeat(np.arange(x.channels), len(phases))
-        source, planes, _ = split(w, n, window, channels, np.tile(phases, x.channels), -LARGEST if largest else 0.0)
-        places, stride = slots * planes.plane + taps_at(window, planes, taps), planes.plane * len(phases)
-    scale, scales = 1.0, "NULL"
-    if isinstance(op, AvgPool):
-        counts = op.counts(x.shape[1:])
-        scale = float(1 / counts.reshape(-1)[0])
-        if (counts != counts.reshape(-1)[0]).any():
-            by_place = np.zeros(rounded(layout.span), np.float32)
-            by_place[Layout(counts.shape, layout.strides[1:], 0).places()] = 1 / counts
-            scales = w.array("scales", by_place)
-    to = w.make(n.name)
-    mask, tail = mask_of(layout)
-    struct = w.struct(
-        "ep_pool", "pool", w.array("taps", places.astype(np.int32)), len(places), x.channels, stride,
-        layout.span, layout.plane, tail, mask, scale, scales,
-    )  # fmt: skip
-    w.step("ep_pool_max" if largest else "ep_pool_sum", struct, source, to, w.scratch("mask", table_floats(layout)))
-
-
-def _single_pool(w: Writer, n: Task, op: MaxPool | AvgPool, window: Window) -> None:
-    x = w.layout(n.inputs[0])
-    inside = np.ones((1,) * len(window.axes), np.int64) * 0
-    for axis, (a, s) in enumerate(zip(window.axes, x.strides[1:], strict=True)):
-        reads = np.array([r * s for r in a.reach if 0 <= r < a.size], np.int64)
-        inside = inside + reads.reshape([-1 if i == axis else 1 for i in range(len(window.axes))])
-    places = inside.reshape(-1)
-    if isinstance(op, MaxPool):
-        taps = w.array("taps", places.astype(np.int32))
-        to = w.make(n.name)
-        w.step("ep_gather_max", taps, str(len(places)), str(x.sizes[0]), str(x.strides[0]), w.at(n.inputs[0]), to, "1")
-        return
-    scale = np.float32(1 / op.counts(x.sizes[1:]).reshape(-1)[0])
-    channels = np.arange(x.sizes[0])
-    outs = np.repeat(channels, len(places))
-    reads = (channels[:, None] * x.strides[0] + places).reshape(-1)
-    write_linear(w, n, outs, reads, np.full(len(outs), scale), None)
-
-
-@lower(Mean)
-def _(w: Writer, n: Task) -> None:
-    x = w.layout(n.inputs[0])
-    if len(x.sizes) > 4:
-        raise lower.refusal(n, "it takes a mean over at most three axes")
-    axes = list(zip(x.sizes, x.strides, x.sizes, strict=True))[1:]
-    scale = 1.0 / float(np.prod(x.sizes[1:]))
-    view = w.exact_view_of([(x.sizes[0], x.strides[0], 0, 1)], [(n_, s, 0, 0) for n_, s, _ in axes])
-    w.step("ep_mean", view, repr(np.float32(scale).item()) + "f", w.at(n.inputs[0]), w.make(n.name))
-
-
-@lower(AdaptiveAvgPool, AdaptiveMaxPool)
-def _(w: Writer, n: Task) -> None:
-    x, out = w.layout(n.inputs[0]), w.layout(n.name)
-    to = w.make(n.name)
-    w.clear(n.name)
-    spatial = [(size, a, 0, b) for size, a, b in zip(x.sizes[1:], x.strides[1:], out.strides[1:], strict=True)]
-    view = w.exact_view_of([(x.sizes[0], x.strides[0], 0, out.strides[0])], spatial)
-    places = np.array([*[1] * (3 - len(spatial)), *out.sizes[1:]], np.int32)
-    kernel = "ep_adaptive_max" if isinstance(n.op, AdaptiveMaxPool) else "ep_adaptive"
-    w.step(kernel, view, w.array("places", places), w.at(n.inputs[0]), to)

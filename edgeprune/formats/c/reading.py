@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import EdgepruneError
 from ...graph import Array
 from ..artifact import Artifact, Metadata, Operation, Tensor
+from .rows import out_of_blocks
 
 MARK = "edgeprune: "
 _TYPES = {"float": np.float32, "int32_t": np.int32, "uint16_t": np.uint16, "uint8_t": np.uint8}
@@ -49,7 +50,12 @@ def _constant(text: str, name: str) -> Array:
 
 def _tensors(text: str, said: dict[str, Any]) -> list[Tensor]:
     weight = np.zeros(said["shape"], np.float32)
-    if said["encoding"] == "dense":
+    if "place_count" in said:
+        bias = _constant(text, said["bias"])[: len(weight)]
+        places = _constant(text, said["places"])[: said["place_count"]].astype(np.int64)
+        matrix = out_of_blocks(_constant(text, said["weight"]), len(weight), len(places))
+        weight.reshape(len(weight), -1)[:, _columns(text, said, places)] = matrix
+    elif said["encoding"] == "dense":
         weight[:] = _constant(text, said["weight"])[: weight.size].reshape(weight.shape)
         bias = _constant(text, said["bias"])
     else:
@@ -59,7 +65,8 @@ def _tensors(text: str, said: dict[str, Any]) -> list[Tensor]:
         bias = np.zeros(len(weight), np.float32)
         bias[rows] = _constant(text, said["bias"])[: len(counts)]
         flat = weight.reshape(len(weight), -1)
-        flat[np.repeat(rows, counts), _columns(text, said, counts, total)] = _constant(text, said["values"])[:total]
+        columns = _columns(text, said, _places(text, said, counts, total))
+        flat[np.repeat(rows, counts), columns] = _constant(text, said["values"])[:total]
     stored = int(said["bytes"])
     made = [Tensor(said["layer"] + ".weight", tuple(weight.shape), "float32", said["encoding"], stored, weight)]
     if bias.any():
@@ -67,15 +74,20 @@ def _tensors(text: str, said: dict[str, Any]) -> list[Tensor]:
     return made
 
 
-def _columns(text: str, said: dict[str, Any], counts: Array, total: int) -> Array:
-    """For every stored weight, its index in the flattened [in / groups, *kernel] of its row."""
-    if "starts" in said:
-        steps = _constant(text, said["steps"])[:total].astype(np.int64)
-        begins = (np.cumsum(counts) - counts)[counts > 0]
-        places = np.cumsum(steps) - steps
-        places += np.repeat(_constant(text, said["starts"])[: len(begins)] - places[begins], counts[counts > 0])
-    else:
-        places = _constant(text, said["columns"])[:total].astype(np.int64)
+def _places(text: str, said: dict[str, Any], counts: Array, total: int) -> Array:
+    """Where every stored weight reads; `counts` says how many of them each row has."""
+    if "starts" not in said:
+        columns: Array = _constant(text, said["columns"])[:total].astype(np.int64)
+        return columns
+    steps = _constant(text, said["steps"])[:total].astype(np.int64)
+    begins = (np.cumsum(counts) - counts)[counts > 0]
+    places: Array = np.cumsum(steps) - steps
+    places += np.repeat(_constant(text, said["starts"])[: len(begins)] - places[begins], counts[counts > 0])
+    return places
+
+
+def _columns(text: str, said: dict[str, Any], places: Array) -> Array:
+    """For weights that read at `places`, their index in the flattened [in / groups, *kernel] of their row."""
     taps = np.array(said["taps"], np.int64).reshape(-1, 3)
     plane, lowest = int(said["plane"]), int(taps[:, 1].min(initial=0))
     slots = (places - lowest) // plane

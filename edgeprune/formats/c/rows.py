@@ -1,4 +1,4 @@
-"""Nonzero weights in the order kernels run through them."""
+"""Weights in the order kernels run through them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...graph import Array
+
+BLOCK = 4  # output channels that the dense convolution sums at a time: EP_BLOCK in denseconv.c
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,3 +70,14 @@ def rows_of(outs: Array, places: Array, values: Array, bias: Array, skip: Array 
         values[by_row].astype(np.float32),
         counts,
     )
+
+
+def in_blocks(matrix: Array) -> Array:
+    """[outputs, columns] as [blocks, columns, BLOCK], filled up with zero outputs."""
+    padded = np.pad(matrix, ((0, -len(matrix) % BLOCK), (0, 0)))
+    return padded.reshape(-1, BLOCK, matrix.shape[1]).swapaxes(1, 2).astype(np.float32)
+
+
+def out_of_blocks(blocks: Array, rows: int, columns: int) -> Array:
+    """What `in_blocks` made them of."""
+    return blocks.reshape(-1, columns, BLOCK).swapaxes(1, 2).reshape(-1, columns)[:rows]

@@ -61,8 +61,8 @@ def _(w: Writer, n: Task) -> None:
 def _(w: Writer, n: Task) -> None:
     op = n.op
     assert isinstance(op, Attention)
-    q, k, v = (w.graph.values[name] for name in n.inputs)
-    sources = [w.flat_at(name) for name in n.inputs]
+    q, k, v, *mask = (w.graph.values[name] for name in n.inputs)
+    sources = [w.flat_at(name) for name in n.inputs] + ["NULL"] * (not mask)
     scales = np.full(op.heads, op.scale) * (1.0 if op.gain is None else op.gain)
     bias, by_batch, by_head = "NULL", 0, 0
     if op.bias is not None:
@@ -78,6 +78,7 @@ def _(w: Writer, n: Task) -> None:
         "ep_heads", "heads", int(np.prod(q.shape[:-2])), q.shape[-2], k.shape[-2], op.heads, q.channels // op.heads,
         v.channels // op.heads, w.array("scales", scales.astype(np.float32)), bias, by_batch, by_head,
         _bytes(w, "pairs", op.pairs), -1.0 if op.cosine is None else float(op.cosine),
+        k.shape[-2] if mask and mask[0].shape[0] > 1 else 0,
     )  # fmt: skip
     w.step("ep_attention", struct, *sources, w.make(n.name), w.scratch("scores", 2 * k.shape[-2]))
 

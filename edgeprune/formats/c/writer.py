@@ -197,7 +197,12 @@ class Writer:
         weight: Array = task.op.arrays["weight"]
         nonzeros = int((weight != 0).sum())
         shape = tuple(weight.shape)
-        self.stored.append({"layer": task.name, "shape": list(shape), "encoding": encoding, "bytes": stored, **where})
+        ins = [self.graph.values[name] for name in task.inputs]
+        dense = task.op.multiply_adds(ins)
+        said = {"layer": task.name, "shape": list(shape), "encoding": encoding, "bytes": stored}
+        said["multiply_adds"] = dense if encoding == "dense" else round(dense * nonzeros / max(weight.size, 1))
+        said["moves"] = 4 * sum(int(np.prod(value.shape)) for value in (*ins, self.graph.values[task.name]))
+        self.stored.append({**said, **where})
         self.encodings.append(LayerEncoding(task.name, task.source, shape, encoding, nonzeros, weight.size, stored, reason))
 
 

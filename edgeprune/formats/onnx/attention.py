@@ -16,8 +16,8 @@ from .writer import Writer, lower
 @lower(Attention)
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
-    q, k, v = (out.read(name) for name in node.inputs)
-    of_q, of_k, of_v = (out.value(name).shape for name in node.inputs)
+    q, k, v, *mask = (out.read(name) for name in node.inputs)
+    of_q, of_k, of_v, *of_mask = (out.value(name).shape for name in node.inputs)
     factors = score_factors(op, of_q[-1])
     if op.cosine is not None:
         q, k = (_unit(out, node, x, shape) for x, shape in ((q, of_q), (k, of_k)))
@@ -29,6 +29,8 @@ def _(out: Writer, node: Node) -> None:
     if bias is not None:
         stretched = bias.reshape(*(of_q[:-2] if len(bias) > 1 else (1,) * len(of_q[:-2])), *bias.shape[1:])
         scores = out.op("Add", [scores, out.numbers(node, "bias", stretched)])
+    if mask:
+        scores = out.op("Add", [scores, out.reshape(mask[0], 1, *of_mask[0])])
     weights = out.op("Softmax", [scores], axis=len(of_q) + 1)
     y = out.op("MatMul", [weights, _by_head(out, v, of_v, op.heads)])
     axes = len(of_q[:-2]) + 1

@@ -18,7 +18,7 @@ from .writer import Writer, lower
 @lower(Attention)
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
-    of_q, of_k, of_v = (out.value(name).shape for name in node.inputs)
+    of_q, of_k, of_v, *of_mask = (out.value(name).shape for name in node.inputs)
     queries, keys, lead = of_q[-2], of_k[-2], math.prod(of_q[:-2])
     q, k, v = (_by_head(out, node, i, shape) for i, shape in enumerate((of_q, of_k, of_v)))
     scores = out.op("BATCH_MATMUL", [q, k], (op.heads, queries, keys), rows=lead, adj_y=True)
@@ -30,6 +30,8 @@ def _(out: Writer, node: Node) -> None:
         stretched = bias.reshape(1, *bias.shape[:2], queries * keys)
         added = out.op("ADD", [out.reshape(scores, apart, rows), out.constant(stretched)], apart, rows=rows)
         scores = out.reshape(added, (op.heads, queries, keys), lead)
+    if of_mask:
+        scores = out.op("ADD", [scores, out.reshape(out.read(node.inputs[3]), (1, *of_mask[0]))], (op.heads, queries, keys))
     weights = out.op("SOFTMAX", [scores], (op.heads, queries, keys), rows=lead, beta=1.0)
     y = out.op("BATCH_MATMUL", [weights, v], (op.heads, queries, of_v[-1] // op.heads), rows=lead)
     y = out.transpose(y, (0, 2, 1, 3)) if op.heads > 1 else y

@@ -11,6 +11,7 @@ typedef struct {
     int32_t bias_batch, bias_head; /* floats from one batch's and one head's bias to the next */
     const uint8_t *pairs; /* which channels of q and k count; NULL: all */
     float cosine;         /* q and k are divided by their length, at least this; negative: they are not */
+    int32_t mask_row;     /* floats from one query's mask to the next; 0: all have the same */
 } ep_heads;
 
 EP_INLINE float ep_product(const float *a, const float *b, const uint8_t *pairs, int32_t n) {
@@ -26,8 +27,9 @@ EP_INLINE float ep_length(const float *a, const uint8_t *pairs, int32_t n, float
     return length > least ? length : least;
 }
 
-/* `scores` has room for two floats a place. */
-EP_KERNEL void ep_attention(const ep_heads *h, const float *q, const float *k, const float *v, float *out, float *scores) {
+/* `mask`: what is added to the scores of every head, for one sequence; NULL: nothing. `scores` has room for two floats a place. */
+EP_KERNEL void ep_attention(const ep_heads *h, const float *q, const float *k, const float *v, const float *mask, float *out,
+                            float *scores) {
     const ptrdiff_t in_row = (ptrdiff_t)h->heads * h->keys, out_row = (ptrdiff_t)h->heads * h->width;
     float *const lengths = scores + h->places;
     for (int32_t batch = 0; batch < h->batches; batch++) {
@@ -43,10 +45,11 @@ EP_KERNEL void ep_attention(const ep_heads *h, const float *q, const float *k, c
                 const float *bias = h->bias ? h->bias + (ptrdiff_t)batch * h->bias_batch + (ptrdiff_t)head * h->bias_head +
                                                   (ptrdiff_t)t * h->places
                                             : NULL;
+                const float *added = mask ? mask + (ptrdiff_t)t * h->mask_row : NULL;
                 float largest = 0.0f, total = 0.0f;
                 for (int32_t s = 0; s < h->places; s++) {
                     const float product = ep_product(query, key + s * in_row, pairs, h->keys);
-                    scores[s] = product * h->scales[head] / (own * lengths[s]) + (bias ? bias[s] : 0.0f);
+                    scores[s] = product * h->scales[head] / (own * lengths[s]) + (bias ? bias[s] : 0.0f) + (added ? added[s] : 0.0f);
                     largest = s == 0 || scores[s] > largest ? scores[s] : largest;
                 }
                 for (int32_t s = 0; s < h->places; s++) {

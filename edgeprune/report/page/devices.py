@@ -1,0 +1,97 @@
+"""Measurements on a page: the devices side by side, and each one's ops by time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...profiling.documents import Record
+from ...profiling.emulation import Emulation
+from ...profiling.estimate import Estimate, OpEstimate
+from ...profiling.result import OpTime, Profile
+from .. import words
+from .charts import Bar, bars
+from .markup import Html, element, joined, table
+from .sections import heading
+
+MOST_OPS = 16  # bars; what remains is one more
+
+
+def title(record: Record) -> str:
+    return f"{record.target}: {Path(record.path).name}"
+
+
+def badge(record: Record) -> Html:
+    return element("span", record.provenance, class_=f"badge {record.provenance}")
+
+
+def comparison(records: Sequence[Record], names: Sequence[str] | None = None) -> Html:
+    """Latency of everything that has one, and all figures below."""
+    shown = list(names or [title(record) for record in records])
+    timed = [(name, record) for name, record in zip(shown, records, strict=True) if not isinstance(record, Emulation)]
+    about = "Each figure says whether it was measured, or estimated with its band; an emulator tells no time."
+    parts = [heading("Devices", about)]
+    if timed:
+        parts.append(element("div", bars([_bar(name, record) for name, record in timed]), class_="card long"))
+    parts.append(_figures(records, shown))
+    notes = [f"{title(record)}: {each}" for record in records if isinstance(record, Profile) for each in record.warnings]
+    if notes:
+        parts.append(element("ul", *(element("li", each) for each in notes), class_="warnings"))
+    return joined(*parts)
+
+
+def _bar(name: str, record: Profile | Estimate) -> Bar:
+    if isinstance(record, Estimate):
+        note = f"estimated, {words.milliseconds(record.low_ms)} to {words.milliseconds(record.high_ms)}"
+        return Bar(name, record.ms, words.milliseconds(record.ms), "estimated", record.low_ms, record.high_ms, note)
+    t = record.latency_ms
+    return Bar(name, t.p50, words.milliseconds(t.p50), "measured", note=f"{record.runtime}, p50 of {t.n:,} runs")
+
+
+def _figures(records: Sequence[Record], shown: Sequence[str]) -> Html:
+    head = ["device and file", "", "what ran it", "threads", "p50", "p90", "p99", "load", "first run", "peak memory", "file",
+            "instructions", "when"]  # fmt: skip
+    ms = words.milliseconds
+    rows: list[list[str]] = []
+    for name, record in zip(shown, records, strict=True):
+        if isinstance(record, Profile):
+            t = record.latency_ms
+            ran = f"{record.runtime} on {record.device.cpu}, {record.reached}"
+            cells = [ran, str(record.threads), ms(t.p50), ms(t.p90), ms(t.p99), ms(record.load_ms), ms(record.first_run_ms),
+                     words.size(record.peak_memory_bytes), words.size(record.bytes), words.NOTHING, record.date[:10]]  # fmt: skip
+        elif isinstance(record, Estimate):
+            cells = [f"nothing: a model of {record.engine}", str(record.threads), ms(record.ms), *[words.NOTHING] * 8]
+        else:
+            same = "same class as here" if record.same_class else "ANOTHER class than here"
+            ran = f"{record.runtime} by {record.emulator}; {same}"
+            counted = words.operations(record.instructions)
+            cells = [ran, "1", *[words.NOTHING] * 6, words.size(record.program_bytes), counted, record.date[:10]]
+        rows.append([name, badge(record), *cells])
+    return table(head, rows, words=3)
+
+
+def ops(record: Profile | Estimate) -> Html:
+    """Where one artifact's time goes, op by op, beside multiply-adds and bytes moved."""
+    every: Sequence[OpTime | OpEstimate] = record.ops
+    total = sum(op.ms for op in every) or 1e-12
+
+    def said(ms: float) -> str:
+        return f"{words.milliseconds(ms)}, {100 * ms / total:.0f} %"
+
+    longest = sorted(every, key=lambda op: -op.ms)[:MOST_OPS]
+    rows = [Bar(op.name, op.ms, said(op.ms), record.provenance, note=op.kind) for op in longest]
+    if len(every) > MOST_OPS:
+        rest = total - sum(op.ms for op in longest)
+        rows.append(Bar(f"{len(every) - MOST_OPS} more", rest, said(rest), "before"))
+    head = ["op", "kind", "time", "multiply-adds", "bytes", "multiply-adds a second"]
+    listed = [
+        [op.name, op.kind, words.milliseconds(op.ms), words.operations(op.multiply_adds), words.operations(op.bytes),
+         words.operations(round(1e3 * op.multiply_adds / op.ms)) if op.multiply_adds and op.ms else words.NOTHING]
+        for op in every
+    ]  # fmt: skip
+    about = f"{title(record)}, {record.provenance}"
+    if isinstance(record, Profile):
+        run = words.milliseconds(record.latency_ms.p50)
+        about += f" by {record.ops_by}; the sum is {words.milliseconds(total)}, a run without timing its parts takes {run}"
+    folded = element("details", element("summary", f"All {len(every)} ops"), table(head, listed, words=2))
+    return element("div", element("p", about, class_="muted"), bars(rows), folded, class_="card long alone")

@@ -1,0 +1,182 @@
+"""Headless Chromium, driven over its debugging pipe: needs the browser and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PROMISED = 60.0  # seconds the browser has for anything
+
+# The browser reads commands from descriptor 3 and writes answers to 4.
+LAUNCH = """
+import fcntl, os, sys
+reads, writes = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(reads, 3)
+os.dup2(writes, 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
+
+class PageError(Exception):
+    """What the browser or a script of the page complained about."""
+
+
+def found() -> str | None:
+    """The browser's path, or None."""
+    return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+class Page:
+    """One page. `complaints` holds its console errors and uncaught exceptions, `requests` the addresses it asked for."""
+
+    def __init__(self, send: int, receive: int) -> None:
+        self._send, self._receive, self._rest, self._number, self._session = send, receive, b"", 0, ""
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self._loaded = False
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The answer to one command of the DevTools protocol. Raises PageError when the browser refuses it."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        data = json.dumps(message).encode() + b"\0"
+        while data:
+            data = data[os.write(self._send, data) :]
+        while True:
+            answer = self._next(method)
+            if answer.get("id") == self._number:
+                if "error" in answer:
+                    raise PageError(f"{method}: {answer['error']['message']}")
+                return dict(answer["result"])
+
+    def _next(self, waiting_for: str) -> dict[str, Any]:
+        """The next message; what happened in the page meanwhile is noted."""
+        deadline = time.monotonic() + PROMISED
+        while b"\0" not in self._rest:
+            if not select.select([self._receive], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise PageError(f"the browser said nothing for {PROMISED:.0f} s; it was asked for {waiting_for}")
+            more = os.read(self._receive, 1 << 20)
+            if not more:
+                raise PageError(f"the browser ended; it was asked for {waiting_for}")
+            self._rest += more
+        line, _, self._rest = self._rest.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        self._note(message.get("method"), message.get("params", {}))
+        return message
+
+    def _note(self, event: str | None, said: dict[str, Any]) -> None:
+        if event == "Runtime.exceptionThrown":
+            details = said["exceptionDetails"]
+            self.complaints.append(details.get("exception", {}).get("description", details["text"]))
+        elif event == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
+            self.complaints.append(" ".join(str(a.get("value", a.get("description"))) for a in said["args"]))
+        elif event == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(said["request"]["url"])
+        elif event == "Page.loadEventFired":
+            self._loaded = True
+
+    def go(self, address: str) -> None:
+        """Opens the address and waits until everything it names is loaded."""
+        self._loaded = False
+        answer = self.call("Page.navigate", url=address)
+        if "errorText" in answer:
+            raise PageError(f"{address}: {answer['errorText']}")
+        while not self._loaded:
+            self._next(f"the end of loading {address}")
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression, promises awaited. Raises PageError with what it threw."""
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            details = answer["exceptionDetails"]
+            raise PageError(details.get("exception", {}).get("description", details["text"]))
+        return answer["result"].get("value")
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as a .png, also what lies below the window."""
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+
+@contextmanager
+def page() -> Iterator[Page]:
+    """A page in a browser of its own, gone when the block ends. Raises PageError where there is no browser."""
+    browser = found()
+    if browser is None:
+        raise PageError(f"no browser found (looked for {', '.join(NAMES)}); install one: apt-get install chromium")
+    theirs_in, ours_out = os.pipe()
+    ours_in, theirs_out = os.pipe()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        options = [
+            "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run", "--disable-gpu",
+            "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync",
+            "--disable-dev-shm-usage", "--mute-audio",
+            # Its sandbox does not start for root, as in a container; the pages are our own.
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), browser, *options],
+            pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(theirs_in)
+        os.close(theirs_out)
+        try:
+            yield Page(ours_out, ours_in)
+        finally:
+            os.close(ours_out)  # the end of its commands ends the browser
+            os.close(ours_in)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def served(folder: Path, *, isolated: bool = False) -> Iterator[str]:
+    """The address of a server of the folder, gone when the block ends.
+
+    `isolated` keeps other sites out of the page's process, for which the browser gives it a finer clock.
+    """
+    handler = functools.partial(_Isolated if isolated else _Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+class _Isolated(_Quiet):
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
