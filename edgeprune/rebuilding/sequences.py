@@ -30,20 +30,19 @@ def _attention(r: Rebuild, node: Node, op: Attention) -> fx.Node:
     if op.cosine is not None:
         q, k = (r.call(F.normalize, x, dim=-1, eps=op.cosine) for x in (q, k))
     rank = len(r.value(node).shape) + 2
-    bias = None
+    added = []
     if op.bias is not None:
         full = op.bias.reshape((1,) * (rank - op.bias.ndim) + op.bias.shape)
-        bias = r.tensor(node, "bias", full, trained=not _is_mask(op.bias))
-    if mask:
-        every_head = r.call(torch.unsqueeze, mask[0], 1)
-        bias = every_head if bias is None else r.call(torch.add, bias, every_head)
-    if op.gain is None:
-        made = r.call(F.scaled_dot_product_attention, q, k, v, attn_mask=bias, scale=op.scale)
+        added.append(r.tensor(node, "bias", full, trained=not _is_mask(op.bias)))
+    added.extend(r.call(torch.unsqueeze, each, 1) for each in mask)
+    if op.gain is None and len(added) < 2:
+        made = r.call(F.scaled_dot_product_attention, q, k, v, attn_mask=next(iter(added), None), scale=op.scale)
     else:
-        gain = r.tensor(node, "gain", op.gain.reshape(-1, 1, 1), trained=True)
         scores = r.call(torch.mul, r.call(torch.matmul, q, r.call(torch.transpose, k, -1, -2)), op.scale)
-        scores = r.call(torch.mul, scores, gain)
-        scores = scores if bias is None else r.call(torch.add, scores, bias)
+        if op.gain is not None:
+            scores = r.call(torch.mul, scores, r.tensor(node, "gain", op.gain.reshape(-1, 1, 1), trained=True))
+        for each in added:
+            scores = r.call(torch.add, scores, each)
         made = r.call(torch.matmul, r.call(F.softmax, scores, dim=-1), v)
     return r.call(torch.flatten, r.call(torch.transpose, made, -2, -3), -2, -1)
 
