@@ -75,32 +75,29 @@ class Rebuild:
 
     def _place(self, name: str, module: nn.Module) -> str:
         """Puts a module into the tree under a free name near `name` and returns its path."""
-        path = free_name(name, self._is_taken)
-        *parents, last = path.split(".")
-        where = self.root
+        *parents, last = (part or "_" for part in name.split("."))
+        where, path = self.root, []
         for part in parents:
-            if part not in where._modules:
-                where.add_module(part, nn.Module())
-            child = where._modules[part]
+            path.append(self._free(where, part, passing=True))
+            if path[-1] not in where._modules:
+                where.add_module(path[-1], nn.Module())
+            child = where._modules[path[-1]]
             assert child is not None
             where = child
-        where.add_module(last, module)
-        return path
+        path.append(self._free(where, last, passing=False))
+        where.add_module(path[-1], module)
+        return ".".join(path)
 
-    def _is_taken(self, path: str) -> bool:
-        """Whether no module can go there: there is something of that name, or a layer on the way."""
-        where: nn.Module = self.root
-        *parents, last = path.split(".")
-        if hasattr(fx.GraphModule, (*parents, last)[0]):
-            return True
-        for part in parents:
-            child = where._modules.get(part)
-            if child is None:
-                return hasattr(where, part)
-            if type(child) is not nn.Module:
-                return True
-            where = child
-        return hasattr(where, last)
+    def _free(self, where: nn.Module, name: str, *, passing: bool) -> str:
+        """The name, or one near it, that a module can have there; `passing` through a folder of that name will do as well."""
+
+        def is_taken(candidate: str) -> bool:
+            folder = type(where._modules.get(candidate)) is nn.Module
+            own = fx.GraphModule if where is self.root else where
+            reserved = keyword.iskeyword(candidate) or hasattr(own, candidate)
+            return not (passing and folder) and (reserved or hasattr(where, candidate))
+
+        return free_name(name, is_taken)
 
     def _argument(self, name: str) -> str:
         """The name as one that an argument of forward may have, and no other has."""
