@@ -1,110 +1,81 @@
-"""How fast the C target runs a sparse ResNet-18, beside dense onnxruntime on the same weights.
+"""How fast the C target runs a sparse ResNet-18, beside dense onnxruntime and beside the engines that run sparse weights sparsely.
 
-    python benchmarks/c_speed.py [--size 32] [--seconds 20] [--densities 50,25,10,5,1,0.1] [--markdown FILE]
+    python benchmarks/c_speed.py [--size 32] [--seconds 20] [--densities 50,25,10,5,1,0.1] [--mnn PYTHON] [--deepsparse PYTHON]
+                                 [--markdown FILE]
 
-Uniform random masks, every shape kept (nothing is removed), batch 1, one thread. Both run in this process, a few calls of one and
-a few of the other in turns, so that each finds the caches as the other left them; the numbers are medians over all calls, in
-processor time of the one thread, which other work on the machine disturbs least.
+Uniform random masks, every shape kept (nothing is removed), batch 1, one thread, the same weights for all. Each engine has a process
+of its own; they run in turns, a few calls of one and a few of the next, so that each finds the caches as the others left them. The
+numbers are medians over all calls in processor time, which other work on the machine disturbs least. `--mnn` and `--deepsparse`
+name Python interpreters that have those packages; MNN converts with --detectSparseSpeedUp.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Mapping
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from typing import Any
 
 import numpy as np
+from engines import Child, Missing, environment, in_turns
+from networks import resnet18
 
-from edgeprune.formats import c, load, write
-from edgeprune.graph import Graph, Node, Value
-from edgeprune.ops import Activation, Add, Conv, Linear, MaxPool, Mean
+from edgeprune.formats import c, write
+from edgeprune.graph import Graph
 
-
-def resnet18(size: int, density: float, seed: int = 0) -> Graph:
-    """ResNet-18 with batch norms folded: 3x3 stem for 32 pixels, 7x7 and a max pooling for 224. Random weights and biases."""
-    rng = np.random.default_rng(seed)
-    nodes: list[Node] = []
-
-    def add(name: str, op: object, *inputs: str) -> str:
-        nodes.append(Node(name, op, inputs))  # type: ignore[arg-type]
-        return name
-
-    def masked(*shape: int) -> np.ndarray:
-        total = int(np.prod(shape))
-        kept = rng.permutation(total)[: max(round(density * total), 1)]
-        weight = np.zeros(total, np.float32)
-        fan_in = max(density * total / shape[0], 1.0)
-        weight[kept] = rng.standard_normal(len(kept)) * np.sqrt(2 / fan_in)
-        return weight.reshape(shape)
-
-    def conv(name: str, x: str, ins: int, outs: int, kernel: int, stride: int) -> str:
-        pad = kernel // 2
-        bias = rng.standard_normal(outs).astype(np.float32) * np.float32(0.1)
-        return add(name, Conv(masked(outs, ins, kernel, kernel), bias, (stride, stride), ((pad, pad), (pad, pad))), x)
-
-    def relu(name: str, x: str) -> str:
-        return add(name, Activation("relu"), x)
-
-    small = size <= 64
-    x = relu("stem_relu", conv("stem", "input", 3, 64, 3 if small else 7, 1 if small else 2))
-    if not small:
-        x = add("pool", MaxPool((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), x)
-    ins = 64
-    for stage, outs in enumerate((64, 128, 256, 512)):
-        for block in range(2):
-            name, stride = f"layer{stage + 1}_{block}", 2 if stage and not block else 1
-            y = relu(f"{name}_relu1", conv(f"{name}_conv1", x, ins, outs, 3, stride))
-            y = conv(f"{name}_conv2", y, outs, outs, 3, 1)
-            shortcut = conv(f"{name}_down", x, ins, outs, 1, stride) if stride != 1 or ins != outs else x
-            x = relu(f"{name}_relu2", add(f"{name}_add", Add(), y, shortcut))
-            ins = outs
-    x = add("mean", Mean(), x)
-    classes = 10 if small else 1000
-    add("output", Linear(masked(classes, 512), rng.standard_normal(classes).astype(np.float32)), x)
-    return Graph({"input": Value((3, size, size))}, ("output",), tuple(nodes))
+TITLES = {"onnxruntime": "onnxruntime, dense", "mnn": "MNN, sparse", "deepsparse": "DeepSparse"}
 
 
-def medians(candidates: dict[str, object], seconds: float, each: int = 3) -> dict[str, tuple[float, float, float]]:
-    """name: (median, 10th percentile, median of the first call of each turn), in milliseconds of the thread's own time."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    first: dict[str, list[float]] = {name: [] for name in candidates}
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, times.values())) < 5 * each:
-        for name, runner in candidates.items():
-            for i in range(each):
-                begin = time.thread_time_ns()
-                runner.invoke()  # type: ignore[attr-defined]
-                took = (time.thread_time_ns() - begin) / 1e6
-                times[name].append(took)
-                if i == 0:
-                    first[name].append(took)
-    return {name: (float(np.median(t)), float(np.percentile(t, 10)), float(np.median(first[name]))) for name, t in times.items()}
+def models(graph: Graph, folder: Path) -> dict[str, tuple[Path, c.Written | None]]:
+    """The network's files: a shared library, and the dense .onnx that every peer begins with."""
+    written = c.write(graph, folder / "model.c")
+    library = c.build(folder / "model.c", folder / "model.so").path
+    library.with_name("model.so.size").write_text(str(int(np.prod(graph.values[graph.outputs[0]].shape))))
+    write(graph, folder / "model.onnx", optimize="latency")
+    return {"c": (library, written), "onnxruntime": (folder / "model.onnx", None)}
 
 
-def measure(size: int, density: float, seconds: float, folder: Path) -> dict[str, float]:
-    graph = resnet18(size, density)
+def mnn_model(python: str, onnx: Path, *flags: str) -> Path:
+    """The .onnx as MNN's converter makes it. Raises Missing when it does not."""
+    made = onnx.with_suffix(".mnn")
+    command = [str(Path(python).with_name("mnnconvert")), "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(made)]
+    done = subprocess.run([*command, "--bizCode", "x", *flags], capture_output=True, text=True, env=environment())
+    if done.returncode or not made.exists():
+        raise Missing(f"mnnconvert: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
+    return made
+
+
+def measure(size: int, density: float, seconds: float, folder: Path, pythons: Mapping[str, str]) -> dict[str, Any]:
+    graph = resnet18(density, size)
     x = np.random.default_rng(1).standard_normal((1, 3, size, size)).astype(np.float32)
-    path = folder / f"r18_{size}_{density}.c"
-    written = c.write(graph, path)
-    dense = folder / f"r18_{size}_{density}.onnx"
-    write(graph, dense, optimize="speed")
-    runners = {"c": c.load(path), "onnxruntime": load(dense, threads=1)}
-    results = {}
-    for name, runner in runners.items():
-        runner.feed(x)
-        runner.invoke()
-        results[name] = runner.fetch()[0]
-    error = float(np.abs(results["c"] - results["onnxruntime"]).max() / np.abs(results["onnxruntime"]).max())
-    assert error < 1e-4, f"the two differ by {error}"
-    times = medians(runners, seconds)
-    row = {"density": density, "arena": written.arena.bytes, "bound": written.arena.lower_bound, "error": error}
-    for name, (median, low, first) in times.items():
-        row |= {f"{name}_ms": median, f"{name}_warm": low, f"{name}_first": first}
+    np.save(folder / "x.npy", x)
+    made = models(graph, folder)
+    written = made["c"][1]
+    assert written is not None
+    row: dict[str, Any] = {"arena": written.arena.bytes, "bound": written.arena.lower_bound, "missing": {}}
+    children: list[Child] = []
+    for engine in ("onnxruntime", "c", *pythons):
+        try:
+            path = made["c" if engine == "c" else "onnxruntime"][0]
+            if engine == "mnn":
+                path = mnn_model(pythons[engine], path, "--detectSparseSpeedUp")
+            children.append(Child(engine, pythons.get(engine, sys.executable), path, folder / "x.npy"))
+        except (Missing, OSError) as error:
+            row["missing"][engine] = str(error)
+    expected = children[0].output()
+    for child in children:
+        error = float(np.abs(child.output().reshape(-1) - expected.reshape(-1)).max() / np.abs(expected).max())
+        assert error < 1e-3, f"{child.engine} differs by {error}"
+        row[f"{child.engine}_error"] = error
+        row[f"{child.engine}_version"] = child.said["version"]
+    times = in_turns(children, seconds)
+    for child in children:
+        child.close()
+    for engine, each in times.items():
+        row |= {f"{engine}_ms": float(np.median(each)) / 1e6, f"{engine}_warm": float(np.percentile(each, 10)) / 1e6}
     return row
 
 
@@ -113,26 +84,33 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--densities", default="50,25,10,5,1,0.1")
+    parser.add_argument("--mnn", metavar="PYTHON", help="An interpreter with the package MNN.")
+    parser.add_argument("--deepsparse", metavar="PYTHON", help="An interpreter with the package deepsparse.")
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
+    pythons = {name: getattr(options, name) for name in ("mnn", "deepsparse") if getattr(options, name)}
+    peers = ["onnxruntime", *pythons]
     lines = [
         f"ResNet-18 at {options.size} px, one thread, batch 1, milliseconds of processor time (median; in brackets the 10th percentile):",
         "",
-        "| density | onnxruntime, dense | C | times faster | arena KB (fullest step) |",
-        "|---|---|---|---|---|",
+        f"| density | {' | '.join(TITLES[peer] for peer in peers)} | C | {' | '.join(f'C over {peer}' for peer in peers)} | arena KB (fullest step) |",
+        "|---" * (2 * len(peers) + 3) + "|",
     ]
     print("\n".join(lines), flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        for percent in options.densities.split(","):
-            row = measure(options.size, float(percent) / 100, options.seconds, Path(folder))
-            times = " | ".join(f"{row[f'{name}_ms']:.3g} ({row[f'{name}_warm']:.3g})" for name in ("onnxruntime", "c"))
-            memory = f"{row['arena'] / 1024:.0f} ({row['bound'] / 1024:.0f})"
-            line = f"| {percent} % | {times} | {row['onnxruntime_ms'] / row['c_ms']:.1f} | {memory} |"
-            print(line, flush=True)
-            lines.append(line)
+    missing: dict[str, str] = {}
+    for percent in options.densities.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            row = measure(options.size, float(percent) / 100, options.seconds, Path(folder), pythons)
+        missing |= row["missing"]
+        cells = [f"{row[f'{e}_ms']:.3g} ({row[f'{e}_warm']:.3g})" if f"{e}_ms" in row else "-" for e in (*peers, "c")]
+        cells += [f"{row[f'{peer}_ms'] / row['c_ms']:.1f}" if f"{peer}_ms" in row else "-" for peer in peers]
+        line = f"| {percent} % | {' | '.join(cells)} | {row['arena'] / 1024:.0f} ({row['bound'] / 1024:.0f}) |"
+        print(line, flush=True)
+        lines.append(line)
+    lines += ["", *(f"Not measured: {said}" for said in missing.values())] if missing else []
     if options.markdown:
         options.markdown.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -121,6 +121,17 @@ def source_from(checkpoint: str, given: dict[str, Any]) -> Any:
     return Source(checkpoint, **{name: given.pop(name) for name in SOURCE_NAMES})
 
 
+OPTIMIZE = click.option(
+    "--optimize", type=click.Choice(["size", "latency", "memory"]), default="size", show_default=True,
+    help="What forms of sparse layers are chosen by; size: the smallest file in which no layer is slower than dense.",
+)  # fmt: skip
+TARGET_DEVICE = click.option(
+    "--target-device", metavar="NAME|FOLDER", help="The device they are chosen for: see targets and calibrate.  [default: x86]"
+)
+BUILD = click.option(
+    "--build", is_flag=False, flag_value="host", metavar="[TARGET]",
+    help="Also compile the C model: for this machine, or aarch64, armv7, riscv64, wasm32, x86-64, cortex-m4.",
+)  # fmt: skip
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 
@@ -128,12 +139,15 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @main.command()
 @click.argument("checkpoint", type=click.Path())
 @click.option("--ratio", type=float, required=True, help="Prunable weights divided by kept ones, like 1024.")
-@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
+@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx, c.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-RATIOx]")
 @SOURCE
-@click.option("--method", "criterion", default="magnitude", show_default=True, help="Which weights matter: a criterion's name.")
-@click.option("--schedule", help="When to prune: iterative or one-shot.  [default: by the data]")
+@click.option("--method", default="magnitude", show_default=True, help="What `edgeprune methods` lists, or file.py:function.")
+@click.option("--criterion", help="Another criterion for that method: which weights matter.")
+@click.option("--schedule", help="Another schedule for that method: iterative, one-shot, gradual, ...")
 @click.option("--retrain", default="lr-rewind", show_default=True, help="lr-rewind, fine-tune, weight-rewind or none.")
+@click.option("--rewind-to", type=click.Path(), help="An earlier checkpoint, for weight-rewind.  [default: CHECKPOINT]")
+@click.option("--distill", type=float, default=0.0, show_default=True, help="Share of the loss from imitating CHECKPOINT.")
 @click.option("--aap/--no-aap", default=True, help="All-alive pruning: no budget for dead connections.", show_default=True)
 @click.option("--rounds", type=click.IntRange(1), help="Prune-and-retrain rounds.  [default: by the ratio]")
 @click.option("--epochs", type=click.IntRange(0), help="Epochs of retraining per round.  [default: by the data]")
@@ -142,35 +156,63 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, mps, ...")
 @click.option("--precision", default="32-true", show_default=True, help="32-true, bf16-mixed, 16-mixed.")
-@click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
+@OPTIMIZE
+@TARGET_DEVICE
+@BUILD
 @click.option("--measure/--no-measure", default=True, help="Latency and memory against the dense network.", show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with a killed run in the same folder.")
+@click.option("--profile-on", metavar="DEVICES", help="Then profile there, and write report.html: host,raspberry-pi-5=pi@pi.")
 @QUIET
 @JSON
-def compress(checkpoint: str, ratio: float, target: str, out: str | None, quiet: bool, as_json: bool, **given: Any) -> None:
+def compress(
+    checkpoint: str,
+    ratio: float,
+    target: str,
+    out: str | None,
+    profile_on: str | None,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Prune CHECKPOINT to 1/RATIO of its weights, all of them alive; shrink, export, verify and measure it."""
-    from .delivery import targets_of
-    from .pipeline import compress_source
+    from .delivery import check_build, targets_of
+    from .pipeline import compress_source, help_to_prune
+    from .profiling.wherever import wanted_of
+    from .pruning import leads
     from .report import show, show_progress
+    from .report.everywhere import profile_everywhere
 
     source = source_from(checkpoint, given)
-    targets_of(target)
+    suffixes = targets_of(target)
+    check_build(given["build"], suffixes)
+    devices = wanted_of(profile_on, [suffix.removeprefix(".") for suffix in suffixes]) if profile_on else []
     folder = Path(out) if out else Path(f"{Path(checkpoint).stem}-{ratio:g}x")
+    if not leads():
+        given = {name: value for name, value in given.items() if name not in ("optimize", "measure", "build")}
+        help_to_prune(source, ratio, out=folder, **given)
+        return
     with show_progress(quiet=quiet) as progress:
         report = compress_source(source, ratio, targets=target, out=folder, progress=progress, command=sys.argv[1:], **given)
+        if devices:
+            progress.phase("profiling on devices")
+            written = profile_everywhere(folder, report, devices)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1))
     elif not quiet:
         show(report)
+        if devices:
+            click.echo("profiled on devices: " + ", ".join(map(str, written)))
 
 
 @main.command()
 @click.argument("checkpoint", type=click.Path())
-@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx.")
+@click.option("--target", default="tflite", show_default=True, help="Formats to write, comma-separated: tflite, onnx, c.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for the results.  [default: CHECKPOINT-export]")
 @SOURCE
-@click.option("--optimize", type=click.Choice(["size", "speed", "memory"]), default="size", show_default=True)
+@OPTIMIZE
+@TARGET_DEVICE
 @click.option("--shrink/--no-shrink", "removal", default=True, help="Remove dead channels first.", show_default=True)
+@BUILD
 @click.option("--measure/--no-measure", default=False, help="Latency and memory.", show_default=True)
 @QUIET
 @JSON
@@ -217,13 +259,16 @@ def verify(artifact: str, checkpoint: str, samples: int | None, tolerance: float
 @main.command()
 @click.argument("file", type=click.Path())
 @SOURCE
+@click.option("--target", type=click.Choice(["tflite", "onnx", "c"]), help="Show a checkpoint as it would be written, and why.")
+@OPTIMIZE
+@TARGET_DEVICE
 @JSON
-def inspect(file: str, as_json: bool, **given: Any) -> None:
-    """Show what FILE (a checkpoint, .tflite or .onnx) holds: layers, density, dead connections, bytes."""
+def inspect(file: str, as_json: bool, target: str | None, optimize: str, target_device: str | None, **given: Any) -> None:
+    """Show what FILE (a checkpoint, .tflite, .onnx or .c) holds: layers, density, dead connections, bytes."""
     from .commands import inspect_file
     from .report import print_inspection
 
-    found = inspect_file(source_from(file, given))
+    found = inspect_file(source_from(file, given), target=target, optimize=optimize, target_device=target_device)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=1))
     else:
@@ -308,6 +353,41 @@ def report(sources: tuple[str, ...], out: str, compare: bool) -> None:
 
 
 @main.command()
+@click.option("-o", "--out", type=click.Path(), required=True, help="Folder for the target, which --target-device takes.")
+@click.option("--target", metavar="NAME|FOLDER", default="host", show_default=True, help="The device; other figures stay.")
+@click.option("--host", metavar="WHERE", help="Where the device is: an ssh destination.  [default: this machine]")
+@QUIET
+@JSON
+def calibrate(out: str, target: str, host: str | None, quiet: bool, as_json: bool) -> None:
+    """Fit what LiteRT's kernels take on this machine, or on a device, so that forms of layers are chosen for it."""
+    from .profiling.calibration import calibrate as fitted
+    from .profiling.records import to_plain
+
+    if target != "host" and host is None:
+        raise click.UsageError(f"--target {target} is measured where it is; say where with --host")
+    made = fitted(out, target=target, host=host, progress=(lambda text: None) if quiet else _told)
+    if as_json:
+        click.echo(json.dumps(to_plain(made.kernels), indent=1))
+    elif not quiet:
+        for name, value in to_plain(made.kernels["litert"]).items():
+            click.echo(f"{name.removesuffix('_ns')}: {value:g} ns")
+
+
+def _told(text: str) -> None:
+    click.echo(f"timing {text}", err=True)
+
+
+@main.command()
+@click.option("-o", "--out", type=click.Path(), default="libedgeprune_delegate.so", show_default=True, help="The library.")
+def delegate(out: str) -> None:
+    """Build the LiteRT delegate for this machine: it runs the sparse layers of .tflite files, stock files as they are."""
+    from .formats.tflite.delegate import build
+
+    made = build(out)
+    click.echo(f"{made}: {made.stat().st_size:,} bytes; give it to load_delegate, or to edgeprune.formats.load as delegate=")
+
+
+@main.command()
 @JSON
 def targets(as_json: bool) -> None:
     """List the devices: what they are, what measuring on them takes, which can be reached now."""
@@ -317,6 +397,17 @@ def targets(as_json: bool) -> None:
 
     found = all_targets()
     click.echo(json.dumps(to_plain(found), indent=1)) if as_json else print_targets(found)
+
+
+@main.command()
+@JSON
+def methods(as_json: bool) -> None:
+    """List the pruning methods: what they need, where they come from, when to use which."""
+    from .pruning import METHODS
+    from .report.methods import print_methods
+
+    found = [method.to_dict() for method in METHODS.values()]
+    click.echo(json.dumps(found, indent=1)) if as_json else print_methods(found)
 
 
 if __name__ == "__main__":

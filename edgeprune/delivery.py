@@ -16,13 +16,17 @@ from torch import nn
 from . import formats
 from .errors import EdgepruneError
 from .formats import LayerEncoding
+from .formats.c import Built, file_name, target_of
+from .formats.c import build as build_c
 from .graph import Array, Graph
 from .naming import close_to
 from .parity import TOLERANCE, Parity, verify
 from .passes import fold_affine
 from .profiling import Comparison, Profile, compare
 from .profiling.runner import RUNTIMES
+from .profiling.targets import load_target
 from .sources import Opened, outputs_of
+from .sparse import Costs
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Delivered:
     parity: Mapping[str, Parity]  # by kind of input, "real" and "random"
     dense_bytes: int  # of the network before pruning in the same format, every weight dense
     measured: Comparison | None  # dense first, this second; None when nobody asked
+    built: Built | None = None  # the C model compiled, when that was asked for
 
     @property
     def profile(self) -> Profile | None:
@@ -72,6 +77,19 @@ def targets_of(words: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def costs_on(device: str | os.PathLike[str] | None) -> Costs | None:
+    """What LiteRT's kernels take on a device that `edgeprune targets` lists, or in a folder; None for none."""
+    return None if device is None else load_target(device).litert_kernels
+
+
+def check_build(build: str | None, suffixes: Sequence[str]) -> None:
+    """Raises EdgepruneError when there is nothing to compile, or not for that target."""
+    if build is not None:
+        target_of(build)
+        if ".c" not in suffixes:
+            raise EdgepruneError("--build compiles the C model; add c to --target")
+
+
 @contextlib.contextmanager
 def staging(out: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder inside `out` to work in, gone when the block ends. Raises EdgepruneError when `out` cannot be written to."""
@@ -100,12 +118,15 @@ def deliver(
     folder: Path,
     *,
     optimize: str = "size",
+    costs: Costs | None = None,
     measure: bool = True,
+    build: str | None = None,
     tolerance: float = TOLERANCE,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Delivered]:
     """Writes `graph` as model.<suffix> into `folder` for every suffix, checks it against `module`, measures it against `dense`.
 
+    `build` also compiles the C model, for "host" or another of `edgeprune.formats.c.CROSS`.
     Raises CheckFailed when an artifact does not compute what `module` does, NotExportable when a format cannot say an op.
     """
     dense = fold_affine(dense)
@@ -118,17 +139,21 @@ def deliver(
         path, before = folder / f"model{suffix}", folder / f"dense{suffix}"
         # The baseline first: what belongs to a model beside its file, a CMakeLists.txt, must be the small one's in the end.
         formats.write(dense, before)
-        encodings = formats.write(graph, path, metadata=opened.metadata(), optimize=optimize)
+        encodings = formats.write(graph, path, metadata=opened.metadata(), optimize=optimize, costs=costs)
         say(f"checking {name} in its runtime")
         parity = check(path, graph, inputs, reference, tolerance)
         measured = None
         if measure and any(suffix == takes for _, _, takes, _ in RUNTIMES.values()):
             say(f"measuring {name}")
             measured = compare([before, path], min_seconds=0.5)
-        data = path.read_bytes()
-        packed = len(gzip.compress(data, mtime=0))
+        built = None
+        if build is not None and suffix == ".c":
+            say(f"compiling {name} for {build}")
+            built = build_c(path, path.with_name(file_name(path, target_of(build))), build)
+        size, dense_size = (formats.footprint(p).bytes for p in (path, before))
+        packed = len(gzip.compress(path.read_bytes(), mtime=0))
         delivered.append(
-            Delivered(path, name, len(data), packed, tuple(encodings), parity, before.stat().st_size, measured)
+            Delivered(path, name, built.bytes if built else size, packed, tuple(encodings), parity, dense_size, measured, built)
         )
     return delivered
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 from . import formats
 from . import report as reports
 from .checkpoint import save_checkpoint
-from .delivery import Delivered, deliver, staging, targets_of
+from .delivery import Delivered, check_build, costs_on, deliver, staging, targets_of
 from .graph import Graph
 from .passes import shrink
-from .pruning import Masks, Probe, Pruned, evaluate, prunable, prune
+from .pruning import Masks, Probe, Progress, Pruned, evaluate, prunable, prune
 from .report import Report
 from .runlog import Listener, RunLog
 from .sources import Opened, Source, weight_counts
@@ -37,15 +38,20 @@ def compress(
     progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
+    build: str | None = None,
     source: Mapping[str, Any] | None = None,
     **pruning: Any,
 ) -> Report:
     """Prunes the network in `checkpoint` to 1/`ratio` of its weights, shrinks, writes, verifies and measures it in folder `out`.
 
+    `build` also compiles the C model: "host", or a target of `edgeprune.formats.c.CROSS`.
     `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
     what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
-    goes to `edgeprune.prune` (criterion, schedule, retrain, aap, rounds, epochs, lr, batch_size, seed, device, precision).
+    goes to `edgeprune.prune` (method, schedule, retrain, distill, aap, rounds, epochs, lr, batch_size, seed, device, precision).
+    `optimize` is "size", "latency" or "memory": what forms of sparse layers are chosen by, for the `target_device` (a name that
+    `edgeprune targets` lists, or a folder that `edgeprune calibrate` made).
     `resume=True` goes on with a killed run in the same folder, to the same result.
 
     Raises EdgepruneError for input it cannot use, before anything is written, and CheckFailed when a promise does not hold:
@@ -53,8 +59,9 @@ def compress(
     """
     opened = Source(checkpoint, data=data, **(source or {}))
     return compress_source(
-        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, measure=measure, **pruning
-    )
+        opened, ratio, targets=targets, out=out, progress=progress, resume=resume, optimize=optimize, target_device=target_device,
+        measure=measure, build=build, **pruning,
+    )  # fmt: skip
 
 
 def compress_source(
@@ -66,34 +73,28 @@ def compress_source(
     progress: Listener | None = None,
     resume: bool = False,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
+    build: str | None = None,
     command: Sequence[str] = (),
     **pruning: Any,
 ) -> Report:
     """`compress` for a Source; `command` is kept in the report."""
-    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    started, out, suffixes, costs = time.monotonic(), Path(out), targets_of(targets), costs_on(target_device)
+    check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "compress.log", progress) as told:
         told.phase("reading the checkpoint")
         opened = source.open()
         dense = opened.graph()
         if opened.data is None:
             log.warning("no data: accuracy is neither recovered by retraining nor measured; give --data to do both")
-        pruned = prune(
-            opened.loaded.module,
-            ratio,
-            data=opened.data,
-            example_inputs=opened.loaded.example_inputs,
-            masks=opened.loaded.masks,
-            work_dir=out / WORK,
-            resume=resume,
-            progress=told,
-            **pruning,
-        )
+        pruned = _pruned(opened, ratio, out, resume, told, pruning)
         told.phase("removing dead channels")
         small = shrink(opened.graph(pruned.module))
         delivered = deliver(
-            opened, small, dense, pruned.module, suffixes, folder, optimize=optimize, measure=measure, say=told.phase
-        )
+            opened, small, dense, pruned.module, suffixes, folder,
+            optimize=optimize, costs=costs, measure=measure, build=build, say=told.phase,
+        )  # fmt: skip
         kept = ["pruned.pt"] if len(opened.loaded.example_inputs) == 1 else []
         if kept:
             _save_pruned(folder / "pruned.pt", opened, pruned, ratio)
@@ -106,6 +107,31 @@ def compress_source(
         _move(folder, out, [*_files(delivered), *kept, "report.json"])
         shutil.rmtree(out / WORK, ignore_errors=True)
     return report
+
+
+def help_to_prune(source: Source, ratio: float, *, out: str | os.PathLike[str], resume: bool = False, **pruning: Any) -> None:
+    """The part in `compress_source` of a process that does not lead: it prunes and trains along, and writes nothing."""
+    _pruned(source.open(), ratio, Path(out), resume, None, pruning)
+
+
+def _pruned(
+    opened: Opened, ratio: float, out: Path, resume: bool, progress: Progress | None, pruning: Mapping[str, Any]
+) -> Pruned:
+    given = dict(pruning)
+    if isinstance(path := given.get("rewind_to"), str | os.PathLike):
+        earlier = replace(opened.source, path=path, model=opened.source.model or opened.loaded.model_spec, stored_masks="ignore")
+        given["rewind_to"] = earlier.open(with_data=False).loaded.module.state_dict()
+    return prune(
+        opened.loaded.module,
+        ratio,
+        data=opened.data,
+        example_inputs=opened.loaded.example_inputs,
+        masks=opened.loaded.masks,
+        work_dir=out / WORK,
+        resume=resume,
+        progress=progress,
+        **given,
+    )
 
 
 def export(
@@ -132,12 +158,15 @@ def export_source(
     out: str | os.PathLike[str],
     removal: bool = True,
     optimize: str = "size",
+    target_device: str | os.PathLike[str] | None = None,
     measure: bool = True,
+    build: str | None = None,
     progress: Listener | None = None,
     command: Sequence[str] = (),
 ) -> Report:
     """`export` for a Source."""
-    started, out, suffixes = time.monotonic(), Path(out), targets_of(targets)
+    started, out, suffixes, costs = time.monotonic(), Path(out), targets_of(targets), costs_on(target_device)
+    check_build(build, suffixes)
     with staging(out) as folder, RunLog(out, "export.log", progress) as told:
         told.phase("reading the checkpoint")
         opened = source.open()
@@ -147,7 +176,10 @@ def export_source(
         weights = prunable(module)
         masks = Masks({name: weights[name].detach() != 0 for name in probe.shapes})
         small = shrink(dense) if removal else dense
-        delivered = deliver(opened, small, dense, module, suffixes, folder, optimize=optimize, measure=measure, say=told.phase)
+        delivered = deliver(
+            opened, small, dense, module, suffixes, folder,
+            optimize=optimize, costs=costs, measure=measure, build=build, say=told.phase,
+        )  # fmt: skip
         accuracy = None
         if opened.data is not None:
             told.phase("measuring accuracy")
@@ -178,7 +210,8 @@ def _save_pruned(path: Path, opened: Opened, pruned: Pruned, ratio: float) -> No
 
 def _files(delivered: Sequence[Delivered]) -> list[str]:
     """The names of all artifacts, with the files that belong to them."""
-    return [path.name for d in delivered for path in (d.path, *formats.companions(d.path))]
+    built = [d.built.path.name for d in delivered if d.built]
+    return [path.name for d in delivered for path in (d.path, *formats.companions(d.path))] + built
 
 
 def _move(folder: Path, out: Path, names: Sequence[str]) -> None:
@@ -206,9 +239,7 @@ def _report(
         command=tuple(command),
         versions=reports.versions(),
         seed=int(settings.get("seed", 0)),
-        ratio=reports.Ratio(
-            ratio, pruned.total / max(pruned.kept, 1), before / max(after, 1), first.dense_bytes / first.bytes
-        ),
+        ratio=reports.Ratio(ratio, pruned.total / max(pruned.kept, 1), before / max(after, 1), first.dense_bytes / first.bytes),
         weights=reports.Weights(pruned.total, pruned.kept, pruned.alive),
         parameters=reports.Parameters(before, after),
         accuracy=reports.Accuracy(
@@ -255,7 +286,7 @@ def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[De
 
 def _artifact(d: Delivered) -> reports.Artifact:
     ratio = d.measured.ratios[0] if d.measured else None
-    plain = reports.artifact_entry(d.path, profile=d.profile)
+    plain = reports.artifact_entry(d.path, profile=d.profile, compiled=d.built.bytes if d.built else None)
     worst = max(d.parity.values(), key=lambda parity: parity.max_relative_error)
     parity = reports.Parity(d.max_relative_error, d.top1_agreement, d.samples, worst.tolerance)
     speedup = None if ratio is None else reports.Speedup(1 / ratio.value, 1 / ratio.high, 1 / ratio.low)

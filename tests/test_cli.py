@@ -69,6 +69,24 @@ def test_the_folder_holds_the_artifacts_the_checkpoint_the_report_and_the_log(co
     assert sorted(p.name for p in out.iterdir()) == ["compress.log", "model.onnx", "model.tflite", "pruned.pt", "report.json"]
 
 
+def test_compress_profiles_on_devices_and_makes_a_page(checkpoint: Path, small_mnist: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["compress", checkpoint, "--ratio", RATIO, "-o", out, "--data", small_mnist, *SHORT]
+    result = run(*words, "--profile-on", "host,raspberry-pi-5")
+    assert result.exit_code == 0, result.output
+    found = {path.name: json.loads(path.read_text())["provenance"] for path in out.glob("profile-*.json")}
+    assert found == {"profile-host-tflite.json": "measured", "profile-raspberry-pi-5-tflite.json": "estimated"}
+    assert "raspberry-pi-5" in (out / "report.html").read_text()
+    assert "was not measured, the figure is estimated" in result.output
+
+
+def test_a_device_that_is_unknown_is_refused_before_anything_is_done(checkpoint: Path, tmp_path: Path) -> None:
+    result = run("compress", checkpoint, "--ratio", RATIO, "-o", tmp_path / "out", "--profile-on", "pixel8")
+    assert result.exit_code == 2
+    assert "did you mean pixel-8" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_report_says_what_was_asked_and_what_came_of_it(compressed: tuple[Path, dict[str, Any]]) -> None:
     out, printed = compressed
     report = json.loads((out / "report.json").read_text())

@@ -284,3 +284,19 @@ def test_what_is_no_model_is_refused(format: str, tmp_path: Path) -> None:
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(EdgepruneError, match=rf"model\.{format}"):
         inspect_artifact(path)
+
+
+def test_a_checkpoint_is_shown_as_it_would_be_written_and_why(tmp_path: Path) -> None:
+    from edgeprune.formats import write
+    from edgeprune.inspection import with_choices
+
+    rng = np.random.default_rng(0)
+    weight = np.where(rng.random((60, 400)) < 0.01, 1, 0).astype(np.float32)
+    weight[0, 0] = 1
+    graph = Graph({"x": Value((400,))}, ("y",), (Node("y", Linear(weight), ("x",), "classifier.fc"),))
+    (layer,) = with_choices(inspect_graph(graph), write(graph, tmp_path / "m.tflite")).layers
+    assert (layer.name, layer.encoding) == ("classifier.fc", "csr")
+    assert "instead of 96,000" in layer.reason
+    stream = io.StringIO()
+    print_inspection(with_choices(inspect_graph(graph), write(graph, tmp_path / "m.tflite")), stream)
+    assert "only nonzeros are multiplied" in " ".join(stream.getvalue().split())

@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "sparse": {"graph", "ops"},
     "formats": {"graph", "ops", "sparse"},
     "parity": {"graph", "formats"},
-    "profiling": {"graph", "formats", "parity"},
+    "profiling": {"graph", "ops", "sparse", "formats", "parity"},
     "report": {"graph", "sparse", "formats", "parity", "profiling"},
     "inspection": {"graph", "ops", "passes", "sparse", "formats", "report"},
     "vision": set(),

@@ -13,6 +13,6 @@ from __future__ import annotations
 from .load import load_data
 from .preprocessing import Preprocessing
 from .spec import DataSpec, parse_data_spec
-from .splits import ArraySplit, Data, Split
+from .splits import ArraySplit, Data, Split, held_out
 
-__all__ = ["ArraySplit", "Data", "DataSpec", "Preprocessing", "Split", "load_data", "parse_data_spec"]
+__all__ = ["ArraySplit", "Data", "DataSpec", "Preprocessing", "Split", "held_out", "load_data", "parse_data_spec"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -125,8 +125,32 @@ class ArraySplit:
         """The first `n` inputs and labels in their own order, fewer where there are fewer."""
         return self._input(self._pixels[:n]), self._labels[:n].clone()
 
+    def part(self, chosen: Tensor) -> ArraySplit:
+        """The examples with these indices."""
+        return ArraySplit(
+            self._pixels[chosen],
+            self._labels[chosen],
+            self._preprocessing,
+            input_shape=self._shape,
+            augmentation=self._augmentation,
+        )
+
     def _input(self, pixels: Tensor) -> Tensor:
         return self._preprocessing.apply(pixels).reshape(len(pixels), *self._shape)
+
+
+def held_out(data: Data, count: int, seed: int = 0) -> Data:
+    """`data` with `count` of its training examples, drawn by the seed, in place of the test part: what settings are chosen on.
+
+    Raises EdgepruneError where there are not so many, and for data that is not held in memory.
+    """
+    train = data.train
+    if not isinstance(train, ArraySplit):
+        raise EdgepruneError(f"{data.spec} has no training part held in memory to take a validation part from")
+    if not 0 < count < len(train):
+        raise EdgepruneError(f"{data.spec} has {len(train):,} training examples; a validation part of {count:,} leaves none")
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    return replace(data, train=train.part(order[count:]), test=train.part(order[:count]))
 
 
 def require_batch_size(batch_size: int) -> None:

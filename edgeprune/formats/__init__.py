@@ -11,12 +11,14 @@ patterns.py    what formats need to know about a node that depends on no layout
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from ..errors import EdgepruneError
 from ..files import write_atomic
 from ..graph import Graph
+from ..sparse import Costs
 from .artifact import Artifact, LayerEncoding, Metadata, Operation, Runner, Tensor
 
 # suffix: module. A format is one folder and one line here.
@@ -28,8 +30,8 @@ FORMATS = {
 }
 
 __all__ = [
-    "FORMATS", "Artifact", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "load", "module_of",
-    "read", "write",
+    "FORMATS", "Artifact", "Footprint", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "footprint",
+    "load", "module_of", "read", "write",
 ]  # fmt: skip
 
 
@@ -41,16 +43,20 @@ def module_of(path: str | Path) -> ModuleType:
     return importlib.import_module(f".{FORMATS[suffix]}", __name__)
 
 
-def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size") -> list[LayerEncoding]:
+def write(
+    graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size", costs: Costs | None = None
+) -> list[LayerEncoding]:
     """Writes the graph to `path`, in the format its suffix names, whole or not at all; returns how each weight is stored.
 
-    `optimize` is "size", "speed" or "memory" (see `edgeprune.sparse.choose`). The same graph gives the same bytes.
+    `optimize` is "size", "latency" or "memory" (see `edgeprune.sparse.choose`); `costs` are those of the device that will run a
+    .tflite file. The same graph gives the same bytes.
     Raises NotExportable when the format cannot say an op, MissingExtra when the format's package is not installed.
     """
     module, graph = module_of(path), graph.plain()
     if hasattr(module, "companions"):  # a format of several files writes them itself
         return list(module.write(graph, path, metadata=metadata, optimize=optimize).encodings)
-    data, encodings = module.encode(graph, metadata or Metadata(), optimize)
+    chosen_by = {"costs": costs} if Path(path).suffix.lower() == ".tflite" else {}
+    data, encodings = module.encode(graph, metadata or Metadata(), optimize, **chosen_by)
     write_atomic(path, data)
     return list(encodings)
 
@@ -61,13 +67,33 @@ def companions(path: str | Path) -> tuple[Path, ...]:
     return tuple(module.companions(Path(path))) if hasattr(module, "companions") else ()
 
 
-def load(path: str | Path, *, threads: int = 1, runtime: str | None = None) -> Runner:
+@dataclass(frozen=True)
+class Footprint:
+    """What an artifact takes: `bytes` of `what` ("file", or a C model's "constants"), and while it runs, where that is known."""
+
+    bytes: int
+    what: str = "file"
+    memory: int | None = None
+
+
+def footprint(path: str | Path) -> Footprint:
+    """The size of the file at `path`; of a C model what it adds to the program around it, not the length of its text."""
+    path, module = _present(path), module_of(path)
+    return Footprint(*module.footprint(path)) if hasattr(module, "footprint") else Footprint(path.stat().st_size)
+
+
+def load(path: str | Path, *, threads: int = 1, runtime: str | None = None, delegate: str | Path | None = None) -> Runner:
     """The artifact, ready to run in its real runtime.
 
     `runtime` picks one where several can run the format: "ai-edge-litert" or "tflite-runtime" for .tflite; None takes the first
-    one installed. Raises MissingExtra when there is none, EdgepruneError when the file is not a model.
+    one installed. `delegate` is a library that runs parts of a .tflite file, such as `edgeprune delegate` builds.
+    Raises MissingExtra when there is no runtime, EdgepruneError when the file is not a model.
     """
-    runner: Runner = module_of(path).load(_present(path), threads, runtime)
+    module = module_of(path)
+    if delegate is not None and Path(path).suffix.lower() != ".tflite":
+        raise EdgepruneError(f"{path}: delegates run parts of .tflite files alone")
+    given = {} if delegate is None else {"delegate": Path(delegate)}
+    runner: Runner = module.load(_present(path), threads, runtime, **given)
     return runner
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import EdgepruneError
 from ..graph import Array, Graph, Shape
+from ..sparse import Sparse, decode
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,19 @@ class LayerEncoding:
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A constant of an artifact. `array` is decoded; None where this package cannot decode it."""
+    """A constant of an artifact, `held` as it is stored; None where this package cannot decode it."""
 
     name: str
     shape: Shape
     dtype: str
     encoding: str
     bytes: int
-    array: Array | None = None
+    held: Array | Sparse | None = None
+
+    @property
+    def array(self) -> Array | None:
+        """Decoded, anew every time: a sparse matrix may be far larger than its file."""
+        return decode(self.held) if isinstance(self.held, Sparse) else self.held
 
     @property
     def total(self) -> int:
@@ -80,7 +86,8 @@ class Tensor:
 
     @property
     def nonzeros(self) -> int | None:
-        return None if self.array is None else int((self.array != 0).sum())
+        values = self.held.values if isinstance(self.held, Sparse) else self.held
+        return None if values is None else int((values != 0).sum())
 
 
 @dataclass(frozen=True)

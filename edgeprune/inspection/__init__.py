@@ -10,24 +10,25 @@ connections.py  which channels of a file carry signal
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..formats import Artifact, Metadata, Tensor, read
+from ..formats import Artifact, LayerEncoding, Metadata, Tensor, read
 from ..graph import Array, Graph, Mask, Node
 from ..ops import Conv, Linear
 from ..passes import constants, needed_channels
 from ..report.contents import Inspection, Stored
 from .connections import dead_in_artifact
 
-__all__ = ["Inspection", "Stored", "inspect_artifact", "inspect_graph"]
+__all__ = ["Inspection", "Stored", "inspect_artifact", "inspect_graph", "with_choices"]
 
 
 def inspect_artifact(path: str | os.PathLike[str]) -> Inspection:
-    """What a .tflite or .onnx file holds. Raises EdgepruneError when it is not a model of the format its name says."""
+    """What a .tflite, .onnx or .c file holds. Raises EdgepruneError when it is not a model of the format its name says."""
     artifact = read(os.fspath(path))
     dead = dead_in_artifact(artifact)
     readers = _readers(artifact)
@@ -79,6 +80,18 @@ def inspect_graph(graph: Graph, path: str | os.PathLike[str] = "", *, bytes: int
     )
 
 
+def with_choices(found: Inspection, encodings: Sequence[LayerEncoding]) -> Inspection:
+    """What a graph holds, each layer as a format stores it, and why."""
+    chosen = {each.source or each.layer: each for each in encodings}
+    layers = [
+        replace(layer, encoding=chosen[layer.name].encoding, bytes=chosen[layer.name].bytes, reason=chosen[layer.name].reason)
+        if layer.name in chosen
+        else layer
+        for layer in found.layers
+    ]
+    return replace(found, layers=tuple(layers))
+
+
 def _dead(node: Node, weight: Array, varies: Mask, needed: Mask) -> int | None:
     if not isinstance(node.op, (Linear, Conv)):
         return None  # another op may lay its weight out in another way
@@ -102,6 +115,14 @@ def _readers(artifact: Artifact) -> dict[str, tuple[str, str]]:
     return found
 
 
+# What a runtime makes of an encoding that only its name tells.
+MEANING = {
+    "csr": "the runtime multiplies the nonzeros alone",
+    "csr+densify": "small in the file; expanded when the model loads: as fast as dense, and as much memory",
+    "coo": "small in the file; expanded when the model loads: as fast as dense, and as much memory",
+}
+
+
 def _stored(tensor: Tensor, kind: str, name: str, dead: int | None) -> Stored:
     return Stored(
         name or tensor.name,
@@ -113,11 +134,12 @@ def _stored(tensor: Tensor, kind: str, name: str, dead: int | None) -> Stored:
         tensor.total,
         tensor.nonzeros,
         dead,
+        MEANING.get(tensor.encoding, ""),
     )
 
 
 def _is_float(tensor: Tensor) -> bool:
-    return tensor.array is None or tensor.array.dtype.kind == "f"
+    return tensor.held is None or tensor.dtype.startswith("float")
 
 
 def _is_weight(tensor: Tensor) -> bool:

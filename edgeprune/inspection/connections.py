@@ -18,6 +18,7 @@ from ..graph import Array, Mask
 CHANNELWISE = frozenset((
     "Add", "AveragePool", "BatchNormalization", "Clip", "Div", "Elu", "Gelu", "GlobalAveragePool", "HardSigmoid", "HardSwish",
     "Identity", "LeakyRelu", "Max", "MaxPool", "Min", "Mish", "Mul", "Relu", "Sigmoid", "Softplus", "Sub", "Tanh",
+    "Activation", "AdaptiveAvgPool", "AdaptiveMaxPool", "Affine", "AvgPool", "BatchNorm", "Binary", "Mean", "PReLU",
     "ADD", "AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D", "DIV", "ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MAXIMUM",
     "MAX_POOL_2D", "MINIMUM", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "SUB", "TANH",
 ))  # fmt: skip
@@ -124,10 +125,11 @@ def _layer(op: Operation, tensors: dict[str, Tensor]) -> _Layer | None:
     if len(op.inputs) < 2 or op.inputs[1] not in tensors or op.inputs[0] in tensors:
         return None
     tensor = tensors[op.inputs[1]]
-    if tensor.array is None:
+    array = tensor.array
+    if array is None:
         return None
     bias = tensors.get(op.inputs[2]) if len(op.inputs) > 2 else None
-    weight = _oriented(op, tensor.array, None if bias is None else bias.total)
+    weight = _oriented(op, array, None if bias is None else bias.total)
     return None if weight is None else _Layer(tensor.name, (weight != 0).reshape(*weight.shape[:2], -1))
 
 
@@ -138,7 +140,7 @@ def _oriented(op: Operation, weight: Array, outputs: int | None) -> Array | None
         return weight
     if kind == "CONV_2D" and weight.ndim == 4:
         return np.moveaxis(weight, -1, 1)
-    if kind == "Conv":
+    if kind == "Conv" or (kind == "Linear" and weight.ndim == 2):
         return weight
     if kind == "MatMul" and weight.ndim == 2:
         return weight.T

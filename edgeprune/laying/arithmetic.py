@@ -82,6 +82,8 @@ PLAIN_OPS: dict[str, Op] = {"add": Add(), "mul": Mul()}
 
 def with_constant(walk: Trace, at: Any, x: Laid, constant: Array, kind: str) -> Laid:
     """`x + constant`, `x * constant` or the like by its name in BINARY, the constant broadcast."""
+    if not isinstance(constant, np.ndarray):
+        walk.laid(at, constant)  # what is no constant here is no value either
     shape = tuple(np.broadcast_shapes(shape_of(x), constant.shape))
     single = number(constant)
     if single is not None and kind == "mul" and natural_channel(walk, x) is None and len(shape) == len(x.dims):

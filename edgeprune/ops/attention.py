@@ -19,8 +19,8 @@ class Attention(Op):
     divided by its length, at least `cosine`. `pairs` marks the channels of q and k whose product counts; None is all of them.
     `scale` is a number of the trained network: it stays when channels go.
 
-    A fourth value (T or 1, S), if there is one, is added to the scores of every head: the mask of a padded sequence, say. Its
-    channels are the keys, which all stay.
+    A fourth value (T or 1, S), if there is one, is added to the scores of every head and window: the mask of a padded sequence,
+    say. Its channels are the keys, which all stay.
     """
 
     heads: int
@@ -46,7 +46,7 @@ class Attention(Op):
                 fits = False
             if not fits:
                 raise ValueError(f"the bias is {self.bias.shape}, the scores are {want}")
-        if mask and (len(q.shape) != 2 or mask[0].shape not in ((1, k.shape[0]), (q.shape[0], k.shape[0]))):
+        if mask and mask[0].shape not in ((1, k.shape[-2]), (q.shape[-2], k.shape[-2])):
             raise ValueError(f"the mask is {mask[0].shape}, the scores of a head are {(q.shape[-2], k.shape[-2])}")
         return Value((*q.shape[:-1], v.channels), q.axis)
 
@@ -69,7 +69,7 @@ class Attention(Op):
         if self.bias is not None:
             scores = scores + self.bias
         if mask:
-            scores = scores + mask[0][:, None]
+            scores = scores + mask[0].reshape(len(mask[0]), *(1,) * (scores.ndim - 3), *mask[0].shape[1:])
         scores -= scores.max(-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(-1, keepdims=True)
@@ -122,7 +122,7 @@ class Attention(Op):
     def without_constants(self, ins: Sequence[Value], *constants: Array) -> tuple[Op, tuple[int, ...]] | None:
         if len(ins) < 4 or np.isnan(constants[3]).any():
             return None
-        bias = np.broadcast_to(constants[3], (1, ins[0].shape[0], ins[1].shape[0]))
+        bias = np.broadcast_to(constants[3], (1, ins[0].shape[-2], ins[1].shape[-2]))
         return replace(self, bias=np.array(bias) if self.bias is None else self.bias + bias), (0, 1, 2)
 
     def multiply_adds(self, ins: Sequence[Value]) -> int:

@@ -151,6 +151,9 @@ class _LikeMap(Op):
     def absorb(self, ins: Sequence[Value], carriers: Sequence[int | None], *constants: Array) -> Op:
         return super().absorb(ins[:-1], carriers[:-1], *constants[:-1])
 
+    def without_constants(self, ins: Sequence[Value], *constants: Array) -> tuple[Op, tuple[int, ...]] | None:
+        return None  # the map is no part of what is computed
+
     def multiply_adds(self, ins: Sequence[Value]) -> int:
         return super().multiply_adds(ins[:-1])
 

@@ -13,7 +13,9 @@ remote.py        profile a file on a target
 transport.py     a shell on a device, a fresh folder there; ssh.py and adb.py reach it
 device_facts.py  what a device says about itself
 emulation.py     a C model on another processor by qemu; count_instructions.c is its plugin
+board.py         the same on an emulated microcontroller: board_runner.c with board.ld
 estimate.py      how long a file would take on a target; work.py is what its ops have to do
+wherever.py      the best figure that can be had now
 documents.py     profile.json read back
 reachable.py     which targets there are, and can be reached now
 """

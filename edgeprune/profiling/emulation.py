@@ -1,4 +1,4 @@
-"""C models run on another processor by qemu: what they compute and how many instructions that takes, never how long."""
+"""C models run on another processor or a microcontroller by qemu: what they compute, in how many instructions, never how long."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,10 @@ import numpy as np
 from ..errors import EdgepruneError
 from ..formats.c.compiler import compile_c, local_compiler
 from ..graph import Array
+from .board import build as build_firmware
+from .board import memory_of as flash_and_ram
+from .board import run as run_firmware
+from .board import tools as board_tools
 from .detection import isa_of, machine
 from .measure import FilePath
 from .native import Model, build_timer, read_model
@@ -38,8 +43,9 @@ class Emulation:
     target: str
     emulator: str
     runtime: str
+    samples: int  # inputs that were run there and here
     largest_relative_error: float  # against the same source on this machine: largest error over largest magnitude
-    same_class: bool  # whether the largest output is the same one
+    same_class: bool  # whether the largest output is the same one, of every sample
     instructions: int | None  # of one run; null where the emulator cannot count
     why_not_counted: str
     program_bytes: int
@@ -52,36 +58,61 @@ class Emulation:
         return plain
 
 
-def emulate(target: Target | FilePath, path: FilePath, *, timeout: float = 600.0, seed: int = 0) -> Emulation:
-    """What a .c model computes on the target's processor under qemu-user, against this machine, and the instructions of a run.
+def emulate(
+    target: Target | FilePath,
+    path: FilePath,
+    *,
+    samples: Sequence[Sequence[Array]] = (),
+    timeout: float = 600.0,
+    seed: int = 0,
+) -> Emulation:
+    """What a .c model computes on the target's processor under qemu, against this machine, and the instructions of a run.
 
-    No time is told: that of an emulator says nothing of the device. Raises EdgepruneError when the target is not emulated, when
+    Each of `samples` is one array for each input of the model, without the batch; by default one of random numbers. No time is
+    told: that of an emulator says nothing of the device. Raises EdgepruneError when the target is not emulated, when
     qemu or a compiler for it is missing, and when the program fails there.
     """
     target = target if isinstance(target, Target) else load_target(target)
     model = Path(path)
-    if "qemu-user" not in target.transports:
-        raise EdgepruneError(f"{target.name} is not emulated; qemu-user runs what has Linux: {target.needs}")
+    board = "qemu-system" in target.transports
+    if not board and "qemu-user" not in target.transports:
+        raise EdgepruneError(f"{target.name} is not emulated: {target.needs}")
     if model.suffix.lower() != ".c":
         raise EdgepruneError(f"{model}: only .c models are emulated; a runtime under qemu says nothing more than here")
-    command = emulator_for(target)
+    command = [board_tools(target)[0], "-M", str(target.emulator)] if board else emulator_for(target)
     known = read_model(model)
     deadline = time.monotonic() + timeout
+    given = [tuple(sample) for sample in samples] or [tuple(known.random_inputs(seed))]
+    _check(known, given)
+    made: list[Array] = []
+    expected: list[Array] = []
+    instructions: int | None = None
     with tempfile.TemporaryDirectory() as own:
-        there, here = Path(own, "there"), Path(own, "here")
-        compiler = build_timer(known, target.hardware.isa, target.hardware.features, there)
+        there, here, inputs = (Path(own, name) for name in ("there", "here", "inputs"))
+        if board:
+            compiler, why = build_firmware(known, target, there), ""
+            size = flash_and_ram(there)[0]
+        else:
+            compiler = build_timer(known, target.hardware.isa, target.hardware.features, there)
+            size = there.stat().st_size
         build_timer(known, isa_of(machine()), (), here)
-        Path(own, "inputs").write_bytes(b"".join(each.astype("<f4").tobytes() for each in known.random_inputs(seed)))
-        expected = _outputs(known, [str(here)], own, deadline)
-        made = _outputs(known, [*command, str(there)], own, deadline)
-        instructions, why = _count(command, there, own, deadline)
-        size = there.stat().st_size
+        for sample in given:
+            inputs.write_bytes(b"".join(np.ascontiguousarray(each, "<f4").tobytes() for each in sample))
+            if board:
+                outputs, instructions = run_firmware(known, target, there, inputs, deadline)
+            else:
+                outputs = _outputs(known, [*command, str(there)], own, deadline)
+            made += outputs
+            expected += _outputs(known, [str(here)], own, deadline)
+        if not board:
+            instructions, why = _count(command, there, own, deadline)
     error = max(_error(a, b) for a, b in zip(made, expected, strict=True))
     return Emulation(
         path=str(model),
         target=target.name,
         emulator=f"{_version(command[0])}, {' '.join(command[1:])}",
         runtime=f"C (edgeprune {known.version}, {compiler})",
+        samples=len(given),
         largest_relative_error=error,
         same_class=all(int(a.argmax()) == int(b.argmax()) for a, b in zip(made, expected, strict=True)),
         instructions=instructions,
@@ -89,6 +120,13 @@ def emulate(target: Target | FilePath, path: FilePath, *, timeout: float = 600.0
         program_bytes=size,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _check(model: Model, samples: Sequence[tuple[Array, ...]]) -> None:
+    for sample in samples:
+        shapes = tuple(each.shape for each in sample)
+        if shapes != model.inputs:
+            raise EdgepruneError(f"a sample has the shapes {shapes}; {model.path} takes {model.inputs}")
 
 
 def emulator_for(target: Target) -> list[str]:

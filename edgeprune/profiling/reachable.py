@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from ..errors import EdgepruneError
 from .adb import devices
+from .board import tools as board_tools
+from .emulation import emulator_for
 from .remote import runs_here
 from .targets import Target, load_target, names
 
@@ -62,7 +64,19 @@ def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
         lacks.append("ssh: with --host" if shutil.which("ssh") else "there is no ssh on this machine")
     if not target.transports:
         lacks.append("estimates only")
+    if emulated(target):
+        lacks.append("emulated: --emulate")
     return Reach(target, bool(ways), "; ".join(ways + ([] if ways else lacks)))
+
+
+def emulated(target: Target) -> bool:
+    """Whether what emulates the target is installed here."""
+    try:
+        if "qemu-system" in target.transports:
+            return bool(board_tools(target))
+        return "qemu-user" in target.transports and bool(emulator_for(target))
+    except EdgepruneError:
+        return False
 
 
 def _named(target: Target, model: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EdgepruneError
+from ..sparse import Costs as KernelCosts
 from .detection import detected
 from .records import from_plain
 
@@ -25,6 +26,11 @@ RUNNERS = ("litert", "onnxruntime", "c")
 ISAS = ("x86_64", "aarch64", "armv7", "armv7e-m", "riscv64", "wasm32")
 HOW_KNOWN = ("measured", "vendor", "derived", "press", "unchecked", "detected")
 ENGINES = ("litert", "onnxruntime", "c")
+KERNELS = ("litert",)
+
+# Cycles that scalar kernels were measured to take on a processor that runs instructions out of order: a multiply-add with a
+# nonzero, looking through one, an element that is made, an element that is picked out of its neighbours.
+SPARSE_CYCLES, CHECK_CYCLES, ROW_CYCLES, GATHER_CYCLES = 1.3, 1.2, 1.9, 8.0
 
 # field: (least, most) that is not absurd, in the field's own unit; wherever in the file the field stands.
 LIMITS = {
@@ -44,6 +50,7 @@ LIMITS = {
     "op_us": (0, 10_000),
     "call_us": (0, 10_000),
     "cache_bytes_per_cycle": (0.1, 1024),
+    **{each.name: (1e-6, 1e7) for each in fields(KernelCosts)},
 }
 # A runtime's share of what the hardware can do at most.
 SHARES = (
@@ -134,7 +141,31 @@ class Target:
     hardware: Hardware
     sources: dict[str, Source]
     costs: dict[str, Costs] = field(default_factory=dict)
+    kernels: dict[str, KernelCosts] = field(default_factory=dict)  # of the runtimes in KERNELS
     emulator: str | None = None  # the cpu or the machine that qemu calls it by
+
+    @property
+    def litert_kernels(self) -> KernelCosts:
+        """What LiteRT's kernels take there: measured, or else what the hardware and the shares of `costs` lead to expect."""
+        if "litert" in self.kernels:
+            return self.kernels["litert"]
+        if "litert" not in self.costs:
+            raise EdgepruneError(
+                f"{self.name} has no costs for litert; choose a target that has, or add [kernels.litert] to its target.toml"
+            )
+        share, peak, cycle = self.costs["litert"], self.peak_gflops(), 1 / self.hardware.cores[0].ghz
+        return KernelCosts(
+            conv_ns=2 / (peak * share.conv),
+            pointwise_ns=2 / (peak * share.pointwise),
+            depthwise_ns=2 / (peak * share.depthwise),
+            weight_ns=1 / (share.memory * self.hardware.memory_gbs),
+            sparse_ns=SPARSE_CYCLES * cycle,
+            check_ns=CHECK_CYCLES * cycle,
+            row_ns=ROW_CYCLES * cycle,
+            copy_ns=cycle / share.cache_bytes_per_cycle,
+            gather_ns=GATHER_CYCLES * cycle,
+            op_ns=share.op_us * 1e3,
+        )
 
     def peak_gflops(self, threads: int = 1) -> float:
         """float32, of the first `threads` cores."""
@@ -227,12 +258,14 @@ def _check(target: Target, where: str) -> None:
     among("runners", target.runners, RUNNERS)
     among("hardware.isa", (target.hardware.isa,), ISAS)
     among("costs", tuple(target.costs), ENGINES)
+    among("kernels", tuple(target.kernels), KERNELS)
     if not target.hardware.cores:
         raise EdgepruneError(f"{where}.hardware.cores is empty; name the cores that a model runs on")
     for name, source in target.sources.items():
         among(f"sources.{name}.how", (source.how,), HOW_KNOWN)
     absent = {f.name for f in fields(Hardware) if getattr(target.hardware, f.name) in (None, ())}
     figures = {f.name for f in fields(Hardware)} - {"isa", "features"} - absent
-    for name in sorted(figures | {f"costs.{engine}" for engine in target.costs}):
+    fitted = {f"costs.{engine}" for engine in target.costs} | {f"kernels.{engine}" for engine in target.kernels}
+    for name in sorted(figures | fitted):
         if name not in target.sources:
             raise EdgepruneError(f"{where}.sources lacks {name!r}; say where the figure is from and how it is known")

@@ -19,25 +19,31 @@ from torch import Tensor, nn
 
 from ..errors import EdgepruneError
 from .alive import Unholdable, all_alive, reserved, top
-from .criteria import CRITERIA, Context, Criterion
+from .criteria import CRITERIA, REFITS, Context, Criterion
 from .defaults import Plan, choose
 from .flow import Probe
 from .masks import Masks, prunable
+from .measuring import evaluate, recalibrate
+from .methods import METHODS, Method, find_method
+from .places import Place, leads
 from .progress import Progress, Round
+from .recipe import Recipe
 from .run import STATE_FILE, Run, digest
-from .schedules import SCHEDULES, Schedule
-from .training import Place, Recipe, evaluate, recalibrate, set_mode, train
+from .schedules import SCHEDULES, WITHIN_TRAINING, Schedule
+from .training import set_mode, train
 
 if TYPE_CHECKING:
     from ..data import Data
 
 __all__ = [
     "CRITERIA",
+    "METHODS",
     "RETRAIN",
     "SCHEDULES",
     "Context",
     "Criterion",
     "Masks",
+    "Method",
     "Place",
     "Plan",
     "Probe",
@@ -50,6 +56,8 @@ __all__ = [
     "all_alive",
     "choose",
     "evaluate",
+    "find_method",
+    "leads",
     "prunable",
     "prune",
     "recalibrate",
@@ -87,9 +95,12 @@ def prune(
     *,
     data: Data | None = None,
     example_inputs: Sequence[Any] | None = None,
-    criterion: str | Criterion = "magnitude",
+    method: str | Method | Criterion | Schedule = "magnitude",
+    criterion: str | Criterion | None = None,
     schedule: str | Schedule | None = None,
     retrain: str = "lr-rewind",
+    rewind_to: Mapping[str, Tensor] | None = None,
+    distill: float = 0.0,
     aap: bool = True,
     rounds: int | None = None,
     epochs: int | None = None,
@@ -105,9 +116,12 @@ def prune(
 ) -> Pruned:
     """Keeps floor(N / ratio) of the N prunable weights of a copy of `module`, all of them alive, and retrains it.
 
-    With `data` the cut is iterative with learning-rate rewinding; without (or without its `train` part) it is one cut by a
-    criterion that needs no data, and nothing is retrained. `example_inputs` are one call's arguments (batch of one), taken
-    from the data where not given. `rounds`, `epochs` (per round), `lr` and `batch_size` are chosen from the ratio and the
+    `method` is a name of METHODS, or a function of yours: a criterion `(module, context)` or a schedule `(run)`; `criterion`
+    and `schedule` replace that part of it. With `data` the default is iterative with learning-rate rewinding; without (or
+    without its `train` part) it is one cut, and nothing is retrained. `retrain="weight-rewind"` goes back to `rewind_to`, the
+    state dict of an initialisation or an early step, or else to the given weights. `distill` is the share of the loss that
+    comes from imitating the given network. `example_inputs` are one call's arguments (batch of one), taken from the data
+    where not given. `rounds`, `epochs` (per round), `lr` and `batch_size` are chosen from the ratio and the
     data where not given. `masks` are those of an already pruned network: what they mask stays masked, and the ratio still
     counts from N. `aap=False` keeps the best weights whether they are alive or not.
 
@@ -122,14 +136,24 @@ def prune(
     if retrain not in RETRAIN:
         raise EdgepruneError(f"retrain={retrain!r} is not known; choose one of {', '.join(RETRAIN)}")
     n_train = len(data.train) if data is not None and data.train is not None else 0
-    criterion_name, score = _named("criterion", criterion, CRITERIA)
+    chosen = find_method(method)
+    criterion_name, score = _named("criterion", criterion or chosen.criterion, CRITERIA)
     schedule_name, follow = _named(
-        "schedule", schedule or ("iterative" if n_train and retrain != "none" else "one-shot"), SCHEDULES
+        "schedule",
+        schedule or chosen.schedule or ("iterative" if n_train and retrain != "none" else "one-shot"),
+        SCHEDULES,
     )
     if follow is SCHEDULES["iterative"] and not n_train:
         raise EdgepruneError(
             "the iterative schedule retrains between its cuts and needs training data; give data, or schedule='one-shot'"
         )
+    if follow in WITHIN_TRAINING and (not n_train or retrain != "lr-rewind"):
+        missing = (
+            "training data; give data, or schedule='one-shot'" if not n_train else f"that; retrain={retrain!r} is for others"
+        )
+        raise EdgepruneError(f"the {schedule_name} schedule cuts within one training of the given weights and needs {missing}")
+    if chosen.needs in ("inputs", "labels") and criterion is None and not n_train:
+        raise EdgepruneError(f"method {chosen.name} looks at training samples; give data, or choose magnitude, lamp or synflow")
     module = copy.deepcopy(module).cpu()
     set_mode(module, training=False)
     probe = Probe(module, _example(example_inputs, data))
@@ -142,11 +166,13 @@ def prune(
         n_train,
         batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),
         one_shot=follow is SCHEDULES["one-shot"],
+        within_training=follow in WITHIN_TRAINING,
         rounds=rounds,
         epochs=epochs,
         lr=lr,
         batch_size=batch_size,
         retrain=retrain,
+        distill=distill,
     )
     place = Place(device, precision)
     run = Run(
@@ -161,9 +187,11 @@ def prune(
         aap=aap,
         place=place,
         seed=seed,
-        progress=progress or Progress(),
+        progress=(progress if leads() else None) or Progress(),
         first_kept=current.kept,
-        given={name: value.clone() for name, value in module.state_dict().items()},
+        rewind_to=_rewind_point(module, rewind_to),
+        refit=REFITS.get(score),
+        teacher=copy.deepcopy(module).requires_grad_(False) if distill else None,
         state_path=Path(work_dir) / STATE_FILE if work_dir is not None else None,
     )
     run.fingerprint = {
@@ -178,7 +206,8 @@ def prune(
         "seed": seed,
         "device": device,
         "precision": precision,
-        "weights": digest(run.given),
+        "weights": digest(module.state_dict()),
+        "rewind_to": digest(run.rewind_to),
         "masks": digest(current),
         "data": None if data is None else f"{data.spec} ({n_train} + {len(data.test)} samples)",
     }
@@ -192,8 +221,7 @@ def prune(
             )
         if budget < 1:
             raise Unholdable(f"ratio {ratio:g} keeps nothing; the network has {probe.total:,} weights that can be pruned")
-        if aap:
-            run.reserve_paths()
+        run.can_hold_the_budget()
         if data is not None:
             run.accuracy_before = evaluate(module, data.test, place=place)
     follow(run)
@@ -244,6 +272,17 @@ def _example(example_inputs: Sequence[Any] | None, data: Any) -> tuple[Any, ...]
     if data is None:
         raise EdgepruneError("without data the shape of the input is not known; give example_inputs")
     return (torch.zeros(1, *data.input_shape),)
+
+
+def _rewind_point(module: nn.Module, state: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    own = module.state_dict()
+    if state is None:
+        return {name: value.clone() for name, value in own.items()}
+    for name, value in own.items():
+        if name not in state or state[name].shape != value.shape:
+            found = f"has shape {tuple(state[name].shape)}" if name in state else "is missing"
+            raise EdgepruneError(f"rewind_to is of another network: {name} {found}, here it has shape {tuple(value.shape)}")
+    return {name: state[name].detach().cpu().clone() for name in own}
 
 
 def _starting_masks(probe: Probe, masks: Mapping[str, Tensor] | None) -> Masks:

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from ..errors import EdgepruneError, Unsupported
 from .masks import Masks, prunable
 from .neutral import PLAIN, Call, Edges, Signal, meaning, moved
-from .semiring import Counting, Semiring, Widest
+from .semiring import Counting, Flowing, Semiring, Widest
 from .threads import Work, threads_for
 
 
@@ -91,6 +91,19 @@ class Probe:
         with torch.no_grad():
             return self._outputs_of(self._walk(Counting(), {name: masks[name].float() for name in self.names})) > 0
 
+    def flow(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Per weight, how much flows through it (float64) when ones enter and absolute weights multiply and add up.
+
+        Every layer that all of the signal passes carries the same sum. Positive exactly where a nonzero weight is alive, if
+        nothing overflows.
+        """
+        leaves = self._leaves({name: weights[name].detach().cpu().double().abs() for name in self.names})
+        with self.threads():
+            values = self._walk(Flowing(), leaves)
+            total = torch.stack([value.value.sum() for value in values if isinstance(value, Signal)]).sum()
+            total.backward()  # type: ignore[no-untyped-call]
+        return {name: _gradient_of(leaf) * leaf.detach() for name, leaf in leaves.items()}
+
     def widest_paths(self, ranks: Mapping[str, Tensor]) -> tuple[Masks, Tensor]:
         """(the weights on one best path into each output, the rank of the weakest weight on each path).
 
@@ -135,7 +148,7 @@ class Probe:
     def _entering(self, name: str, semiring: Semiring, weights: Mapping[str, Tensor], inputs: Any) -> Any:
         if name not in self._sources:
             given = next(inputs)
-            return Signal(torch.full(given.shape, semiring.source)) if isinstance(given, Tensor) else given
+            return Signal(torch.full(given.shape, semiring.source, dtype=semiring.dtype)) if isinstance(given, Tensor) else given
         source = self._sources[name]
         if isinstance(source, Edges):
             return Edges(source.name, weights[source.name], source.parameter) if source.name in weights else source.parameter

@@ -251,7 +251,7 @@ def _contraction(call: Call) -> Signal:
     if not (isinstance(a, Signal) and isinstance(b, Signal)):
         if isinstance(a, Edges) or isinstance(b, Edges):
             raise EdgepruneError(f"{call.layer}: a weight enters {call.target} in a form not known; use a linear layer")
-        fixed = [v if isinstance(v, Signal) else (v != 0).float() for v in (a, b)]
+        fixed = [v if isinstance(v, Signal) else (v != 0).to(call.semiring.dtype) for v in (a, b)]
         a, b = (v if isinstance(v, Signal) else Signal(v) for v in fixed)
 
     def run(left: Tensor, right: Tensor) -> Tensor:
@@ -311,7 +311,7 @@ def _attention(call: Call) -> Signal:
 def _edges(call: Call, weight: Any) -> Tensor:
     if isinstance(weight, Signal):
         raise EdgepruneError(f"{call.layer}: its weight is computed from the input, which is not known here")
-    return weight.value if isinstance(weight, Edges) else (weight != 0).float()
+    return weight.value if isinstance(weight, Edges) else (weight != 0).to(call.semiring.dtype)
 
 
 @_means("linear")
@@ -345,7 +345,7 @@ def _convolution(call: Call) -> Signal:
 @_means("embedding")
 def _embedding(call: Call) -> Signal:
     ids, weight = call.args["indices"].value, _plain(call.args["weight"])
-    return Signal(torch.full((*ids.shape, weight.shape[1]), call.semiring.source))
+    return Signal(torch.full((*ids.shape, weight.shape[1]), call.semiring.source, dtype=call.semiring.dtype))
 
 
 # ---- places brought together ----------------------------------------------------------------------------------------

@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from ..errors import EdgepruneError
 from ..files import write_atomic
 from .alive import all_alive, reserved, top
-from .criteria import Context, Criterion
+from .criteria import Context, Criterion, Refit
 from .defaults import Plan
 from .flow import Probe
 from .masks import Masks
+from .measuring import evaluate, recalibrate
+from .places import Place, agreed, leads
 from .progress import Progress, Round
-from .training import Place, Recipe, derived_seed, evaluate, recalibrate, snapshot, train
+from .recipe import Recipe, derived_seed
+from .training import Steering, snapshot, train
 
 if TYPE_CHECKING:
     from ..data import Data
@@ -48,45 +51,75 @@ class Run:
     seed: int
     progress: Progress
     first_kept: int  # weights before the first cut
-    given: dict[str, Tensor]  # the state before the first cut: where weight rewinding goes back to
+    rewind_to: dict[str, Tensor]  # the state that weight rewinding goes back to
+    refit: Refit | None = None  # what changes the kept weights after a cut
+    teacher: nn.Module | None = None  # the dense network, where its answers count in training
     reserve: Masks | None = None  # a path into every output, within the last budget: what no round may cut
     records: list[Round] = field(default_factory=list)
     accuracy_before: float | None = None
     state_path: Path | None = None
     fingerprint: dict[str, Any] = field(default_factory=dict)
     _started: float = 0.0
+    _asked: tuple[int, dict[str, Tensor]] | None = None  # scores before anything was changed, and the budget they are for
 
-    def scores(self) -> dict[str, Tensor]:
-        """The criterion's opinion of the network as it is now."""
-        train_part = self.data.train if self.data is not None else None
-        seed = derived_seed(self.seed, len(self.records), 0)
-        return self.criterion(self.module, Context(self.masks, train_part, device=self.place.device, seed=seed))
+    def scores(self, budget: int | None = None) -> dict[str, Tensor]:
+        """The criterion's opinion of the network as it is now, for a cut to `budget` (by default the last one's)."""
+        budget = budget or self.budget
+        known, self._asked = self._asked, None
+        return known[1] if known is not None and known[0] == budget else self.criterion(self.module, self.context(budget))
+
+    def can_hold_the_budget(self) -> None:
+        """Raises Unholdable where it cannot; the scores it takes are those of the first cut, if that has the same budget."""
+        self._asked = (self.budget, self.reserve_paths() if self.aap else self.scores())
+
+    def context(self, budget: int | None = None) -> Context:
+        """What a criterion may look at."""
+        return Context(
+            self.masks,
+            self.probe,
+            budget or self.budget,
+            self.data.train if self.data is not None else None,
+            device=self.place.device,
+            seed=derived_seed(self.seed, len(self.records), 0),
+        )
+
+    def select(
+        self, scores: Mapping[str, Tensor], budget: int, eligible: Masks, reserve: bool | Mapping[str, Tensor] = True
+    ) -> Masks:
+        """Masks that keep the `budget` best eligible weights by `scores`, all of them alive unless the run does without."""
+        if self.aap:
+            return agreed(all_alive(self.probe, scores, budget, eligible=eligible, reserve=reserve))
+        return agreed(top(self.probe, scores, budget, eligible=eligible))
 
     def cut(self, budget: int, rounds: int) -> None:
-        """Keeps `budget` of the weights that are not masked yet."""
-        self._started = time.perf_counter()
-        self.progress.round_started(len(self.records) + 1, rounds, budget)
+        """Begins a round: keeps `budget` of the weights that are not masked yet."""
+        self.begin_round(budget, rounds)
         self.progress.phase(f"choosing {budget:,} weights")
-        if self.aap:
-            scores = self.reserve_paths()
-            self.masks = all_alive(self.probe, scores, budget, eligible=self.masks, reserve=self.reserve or True)
-        else:
-            self.masks = top(self.probe, self.scores(), budget, eligible=self.masks)
+        scores = self.reserve_paths(budget) if self.aap else self.scores(budget)
+        self.masks = self.select(scores, budget, self.masks, self.reserve or True)
+        if self.refit is not None:
+            self.progress.phase("making up for what was cut")
+            self.refit(self.module, self.context(budget))
         self.masks.apply(self.module)
 
-    def reserve_paths(self) -> dict[str, Tensor]:
+    def begin_round(self, budget: int, rounds: int) -> None:
+        """Says that a round begins that ends with `budget` weights."""
+        self._started = time.perf_counter()
+        self.progress.round_started(len(self.records) + 1, rounds, budget)
+
+    def reserve_paths(self, budget: int | None = None) -> dict[str, Tensor]:
         """Chooses by present scores, which it returns, the paths that are still to be there after the last round.
 
         A round that looked at its own budget alone could leave weights that connect every output only together, so that a
         later one has no way to its budget.
         """
-        scores = self.scores()
+        scores = self.scores(budget)
         self.reserve = reserved(self.probe, scores, self.budget, self.masks, self.reserve)
         return scores
 
     def rewind_weights(self) -> None:
-        """Every parameter and statistic as it was given, under the present masks."""
-        self.module.load_state_dict(self.given)
+        """Every parameter and statistic as it was where weights rewind to, under the present masks."""
+        self.module.load_state_dict(self.rewind_to)
         self.masks.apply(self.module)
 
     def recalibrate(self) -> None:
@@ -95,17 +128,20 @@ class Run:
             self.progress.phase("measuring batch norms anew")
             recalibrate(self.module, self.data.train, place=self.place, seed=self.seed)
 
-    def train(self, recipe: Recipe) -> float | None:
-        """Retrains under the masks; the mean loss of the last epoch, None where there is nothing to train on."""
+    def train(self, recipe: Recipe, steering: Steering | None = None) -> float | None:
+        """Retrains under the masks, or as `steering` has it; the last epoch's mean loss, None where nothing is to be done."""
         if self.data is None or self.data.train is None or self.retrain == "none" or recipe.epochs == 0:
             return None
+        self._asked = None
         self.progress.phase("retraining")
         seed = derived_seed(self.seed, len(self.records))
         return train(
             self.module,
             self.data.train,
             recipe,
-            masks=self.masks,
+            masks=None if steering is not None else self.masks,
+            steering=steering,
+            teacher=self.teacher,
             place=self.place,
             seed=seed,
             progress=self.progress,
@@ -125,8 +161,8 @@ class Run:
         self.progress.round_finished(record)
 
     def save(self) -> None:
-        """Writes the state, whole or not at all, where the run has a work folder."""
-        if self.state_path is None:
+        """Writes the state, whole or not at all, where the run has a work folder; one process writes for all."""
+        if self.state_path is None or not leads():
             return
         state = {
             "version": STATE_VERSION,

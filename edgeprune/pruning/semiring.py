@@ -1,6 +1,6 @@
-"""Two ways of following signals through a network's graph: how many paths arrive, and how strong the best one is.
+"""Three ways of following signals through a network's graph: whether any arrives, how much, and how strong the best path is.
 
-Both replace the arithmetic of a network by that of a semiring; which operation of the network is which of these methods
+All replace the arithmetic of a network by that of a semiring; which operation of the network is which of these methods
 is said once, in neutral.py. Values are never negative and zero means that nothing arrives.
 """
 
@@ -39,6 +39,7 @@ class Conv:
 
 class Semiring(Protocol):
     source: float  # what enters at the inputs
+    dtype: torch.dtype
 
     def layer(self, call: Layer, conv: Conv | None, x: Tensor, edges: Tensor) -> Tensor:
         """A convolution or linear layer; `call(x, edges)` computes it in ordinary arithmetic."""
@@ -85,6 +86,7 @@ class Counting:
     """
 
     source = 1.0
+    dtype = torch.float32
 
     def layer(self, call: Layer, conv: Conv | None, x: Tensor, edges: Tensor) -> Tensor:
         return _arrives(call(_arrives(x, 0.5), edges), 0.5)
@@ -111,6 +113,48 @@ class Counting:
 
     def reduce(self, x: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
         return _arrives(x.sum(list(dims), keepdim=keepdim))
+
+
+class Flowing:
+    """Lets absolute weights multiply and add up: its gradient times the weight is what flows through that edge (SynFlow).
+
+    In 64 bits, for the sums grow with the product of all fan-ins. Where two signals are multiplied the second one is scaled to
+    at most 1, so that depth does not square the scale; conservation ends there, but what is positive stays so.
+    """
+
+    source = 1.0
+    dtype = torch.float64
+
+    def layer(self, call: Layer, conv: Conv | None, x: Tensor, edges: Tensor) -> Tensor:
+        return call(x, edges)
+
+    def join(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+    def both(self, a: Tensor, b: Tensor) -> Tensor:
+        return a * _unit(b)
+
+    def open(self, gate: Tensor) -> Tensor:
+        return 1.0 + _unit(gate)
+
+    def contract(self, call: Layer, a: Tensor, b: Tensor, opened: str) -> Tensor:
+        if opened == "b":
+            return call(a, self.open(b))
+        return call(self.open(a) if opened == "a" else _unit(a), b)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None) -> Tensor:
+        weights = self.open(_unit(q) @ _unit(k).transpose(-2, -1))
+        return (weights if allowed is None else weights * allowed) @ v
+
+    def pool(self, average: Pool, largest: Pool, x: Tensor) -> Tensor:
+        return average(x)
+
+    def reduce(self, x: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
+        return x.mean(list(dims), keepdim=keepdim)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.detach().max().clamp_min(torch.finfo(x.dtype).tiny)
 
 
 class _Larger(torch.autograd.Function):
@@ -203,14 +247,15 @@ class Widest:
     """
 
     source = math.inf
+    dtype = torch.float32
 
     def layer(self, call: Layer, conv: Conv | None, x: Tensor, edges: Tensor) -> Tensor:
         if conv is None:  # linear: x [..., inputs], edges [outputs, inputs]
             columns = x.reshape(1, -1, x.shape[-1]).transpose(1, 2)
             return _widest(columns, edges.unsqueeze(0))[0].t().reshape(*x.shape[:-1], edges.shape[0])
-        if edges.dim() == 3:
-            return self.layer(call, conv.lifted(), x.unsqueeze(-2), edges.unsqueeze(-2)).squeeze(-2)
         shape = call(torch.zeros_like(x), edges.detach()).shape
+        if edges.dim() == 3:
+            x, edges, conv = x.unsqueeze(-2), edges.unsqueeze(-2), conv.lifted()
         if edges.dim() != 4:
             return x.new_zeros(shape)
         if conv.transposed:

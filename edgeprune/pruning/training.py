@@ -3,104 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from ..errors import CheckFailed, EdgepruneError
+from ..errors import CheckFailed
 from .compacting import compacted
 from .masks import Masks
+from .places import Place
 from .progress import Progress
+from .recipe import Recipe, derived_seed
 from .threads import enough_threads
 
 if TYPE_CHECKING:
     from ..data import Split
 
-OPTIMIZERS = ("adamw", "sgd")
-CURVES = ("one-cycle", "cosine", "constant")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # the parameters themselves stay float32
 
+class Steering:
+    """What a schedule does around every step of one training; here nothing."""
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained. `lr` is the largest learning rate of the `curve`; `warmup` the share of steps up to it.
+    def begin(self, module: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+        """Before the first of so many steps; `module` is on its device."""
 
-    Curves: "one-cycle" rises from lr/25 and falls to 0, "cosine" falls from lr to 0, "constant" stays.
-    """
+    def before(self, step: int) -> None:
+        """Before the forward pass of `step`, from 0."""
 
-    epochs: int
-    lr: float
-    batch_size: int = 256
-    optimizer: str = "adamw"
-    curve: str = "one-cycle"
-    warmup: float = 0.25
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    label_smoothing: float = 0.0
-    augment: bool = False
+    def update(self, step: int) -> bool:
+        """After the backward pass; False leaves the optimizer's step out."""
+        return True
 
-    def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise EdgepruneError(f"optimizer={self.optimizer!r} is not known; choose one of {', '.join(OPTIMIZERS)}")
-        if self.curve not in CURVES:
-            raise EdgepruneError(f"curve={self.curve!r} is not known; choose one of {', '.join(CURVES)}")
-        if self.epochs < 0 or self.batch_size < 1:
-            raise EdgepruneError(f"epochs={self.epochs} and batch_size={self.batch_size} must not be negative or empty")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise EdgepruneError(f"lr={self.lr} is not a learning rate; give a positive number, for example 0.001")
-
-    def lr_at(self, step: int, steps: int) -> float:
-        """The learning rate of this step out of so many."""
-        if self.curve == "constant":
-            return self.lr
-        rise = round(steps * self.warmup) if self.curve == "one-cycle" else 0
-        if step < rise:
-            return self.lr * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
-        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where training runs: a torch device and a Fabric precision."""
-
-    device: str = "cpu"
-    precision: str = "32-true"
-
-    def fabric(self) -> Fabric:
-        """A Fabric on one device. Raises EdgepruneError naming the device or precision that is not to be had."""
-        kind, _, index = str(self.device).partition(":")
-        if self.precision not in PRECISIONS:
-            raise EdgepruneError(f"precision={self.precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
-        chatter = logging.getLogger("lightning_fabric")
-        level = chatter.level
-        chatter.setLevel(logging.WARNING)  # it announces every mixed precision it is asked for
-        try:
-            devices: Any = [int(index)] if index and kind != "cpu" else 1
-            return Fabric(accelerator=kind, devices=devices, precision=self.precision)  # type: ignore[arg-type]
-        except (ValueError, RuntimeError, MisconfigurationException) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise EdgepruneError(
-                f"cannot train on device {self.device} with precision {self.precision}: {reason}; "
-                "try device cpu with precision 32-true"
-            ) from None
-        finally:
-            chatter.setLevel(level)
-
-
-def derived_seed(*parts: int) -> int:
-    """One seed out of several numbers; equal numbers give equal seeds in every process."""
-    seed = 0
-    for part in parts:
-        seed = (seed * 1_000_003 + int(part) + 1) % (1 << 62)
-    return seed
+    def end(self) -> None:
+        """After the last step, also of a training that failed."""
 
 
 def train(
@@ -109,6 +48,8 @@ def train(
     recipe: Recipe,
     *,
     masks: Masks | None = None,
+    steering: Steering | None = None,
+    teacher: nn.Module | None = None,
     place: Place | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -116,20 +57,28 @@ def train(
     """Trains `module` in place on `split` and returns the last epoch's mean loss; masked weights stay exactly zero.
 
     The order of the samples and the dropout depend on `seed` and the epoch alone, so a repeated call repeats its result. The
-    optimizer starts fresh. The module ends in eval mode on the CPU. Raises CheckFailed when the loss stops being finite.
+    optimizer starts fresh. `steering` acts around every step, in place of fixed `masks`; what `teacher` answers counts as the
+    recipe's `distill` says. Under torchrun the processes share every batch. The module ends in eval mode on the CPU.
+    Raises CheckFailed when the loss stops being finite.
     """
     progress = progress or Progress()
     place = place or Place()
     fabric = place.fabric()
     module.to(fabric.device)
     set_mode(module, training=False)
+    if teacher is not None:
+        teacher.to(fabric.device)
+        set_mode(teacher, training=False)
     try:
         with contextlib.ExitStack() as stack:
             sample = split.first(2)[0].to(fabric.device)
             if masks is not None:
                 masks = stack.enter_context(compacted(module, masks, sample))
             stack.enter_context(enough_threads(module, sample, recipe.batch_size))
-            return _epochs(module, split, recipe, fabric, masks, seed, progress)
+            optimizer = _optimizer(module, recipe)
+            if masks is not None:
+                stack.callback(masks.hold(module, optimizer).remove)
+            return _epochs(module, split, recipe, fabric, optimizer, steering or Steering(), teacher, seed, progress)
     finally:
         set_mode(module, training=False)
         module.zero_grad(set_to_none=True)
@@ -141,106 +90,73 @@ def _epochs(
     split: Split,
     recipe: Recipe,
     fabric: Fabric,
-    masks: Masks | None,
+    optimizer: torch.optim.Optimizer,
+    steering: Steering,
+    teacher: nn.Module | None,
     seed: int,
     progress: Progress,
 ) -> float:
-    optimizer = _optimizer(module, recipe)
     wrapped, fabric_optimizer = fabric.setup(module, optimizer)
-    handle = masks.hold(module, optimizer) if masks is not None else None
     steps_per_epoch = -(-len(split) // recipe.batch_size)
+    if len(split) % recipe.batch_size == 1 and steps_per_epoch > 1:
+        steps_per_epoch -= 1  # batch norm has nothing to measure in a remainder of one sample
     steps, step, loss_mean = recipe.epochs * steps_per_epoch, 0, math.nan
     try:
+        steering.begin(module, optimizer, steps)
         for epoch in range(recipe.epochs):
             with _own_randomness(derived_seed(seed, epoch), fabric.device):
                 set_mode(module, training=True)
-                losses = torch.zeros((), device=fabric.device)
-                right = torch.zeros((), dtype=torch.int64, device=fabric.device)
-                seen = 0
-                for x, y in split.batches(
-                    recipe.batch_size,
-                    shuffle=True,
-                    seed=derived_seed(seed, epoch),
-                    augment=recipe.augment,
-                    device=fabric.device,
-                ):
-                    if len(y) == 1 and steps_per_epoch > 1:
-                        continue  # batch norm has nothing to measure in a remainder of one sample
+                seen = torch.zeros(3, device=fabric.device)  # samples, their losses, right answers
+                batches = split.batches(
+                    recipe.batch_size, shuffle=True, seed=derived_seed(seed, epoch), augment=recipe.augment, device=fabric.device
+                )
+                for x, y in itertools.islice(batches, steps_per_epoch):
+                    x, y, part = _share(x, y, fabric)
                     for group in optimizer.param_groups:
                         group["lr"] = recipe.lr_at(step, steps)
+                    steering.before(step)
                     fabric_optimizer.zero_grad(set_to_none=True)
                     logits = wrapped(x)
                     if isinstance(logits, tuple):
                         logits = logits[0]  # auxiliary classifiers come second, and are not there in eval mode
-                    loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-                    fabric.backward(loss)
-                    fabric_optimizer.step()
-                    losses += loss.detach().float() * len(y)
-                    right += (logits.detach().argmax(1) == y).sum()
-                    seen += len(y)
+                    loss = _loss(logits, x, y, recipe, teacher)
+                    fabric.backward(loss * part)
+                    if steering.update(step):
+                        fabric_optimizer.step()
+                    right = (logits.detach().argmax(1) == y).sum()
+                    seen += torch.stack([seen.new_tensor(len(y)), loss.detach().float() * len(y), right.float()])
                     step += 1
-            loss_mean = float(losses) / max(1, seen)
+            seen = cast(Tensor, fabric.all_reduce(seen, reduce_op="sum"))
+            loss_mean = float(seen[1] / seen[0].clamp_min(1))
             if not math.isfinite(loss_mean):
                 raise CheckFailed(
                     f"the training loss became {loss_mean} in epoch {epoch + 1}; try a smaller --lr than {recipe.lr:g}"
                 )
-            progress.epoch_finished(epoch + 1, recipe.epochs, loss_mean, int(right) / max(1, seen))
+            progress.epoch_finished(epoch + 1, recipe.epochs, loss_mean, float(seen[2] / seen[0].clamp_min(1)))
     finally:
-        if handle is not None:
-            handle.remove()
+        steering.end()
     return loss_mean
 
 
-def evaluate(module: nn.Module, split: Split, *, place: Place | None = None, batch_size: int = 1000) -> float:
-    """The share of samples in `split` whose largest logit is their label's, 0 to 1. The module ends in eval mode on the CPU."""
-    device = (place or Place()).fabric().device
-    module.to(device)
-    set_mode(module, training=False)
-    right = seen = 0
-    if not len(split):
-        raise EdgepruneError("there is nothing to evaluate: the test part of the data is empty")
-    with enough_threads(module, split.first(2)[0].to(device), batch_size), torch.inference_mode():
-        for x, y in split.batches(batch_size, device=device):
-            right += int((module(x).argmax(1) == y).sum())
-            seen += len(y)
-    module.to("cpu")
-    return right / seen
+def _share(x: Tensor, y: Tensor, fabric: Fabric) -> tuple[Tensor, Tensor, float]:
+    """This process's part of a batch, and what its mean loss counts in the mean over the processes."""
+    together = fabric.world_size
+    if together == 1 or len(y) < 2 * together:  # of a small remainder every process takes all
+        return x, y, 1.0
+    mine = slice(fabric.global_rank, None, together)
+    return x[mine], y[mine], len(y[mine]) * together / len(y)
 
 
-def recalibrate(
-    module: nn.Module,
-    split: Split,
-    *,
-    place: Place | None = None,
-    batches: int = 100,
-    batch_size: int = 128,
-    seed: int = 0,
-) -> None:
-    """Measures every batch norm's mean and variance anew, over `batches` batches of `split`; weights stay as they are.
-
-    Needed after a one-shot cut: the stored statistics are those of the dense network.
-    """
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    if not norms:
-        return
-    device = (place or Place()).fabric().device
-    module.to(device)
-    set_mode(module, training=False)
-    momenta = [norm.momentum for norm in norms]
-    with enough_threads(module, split.first(2)[0].to(device), batch_size), torch.no_grad():
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average over all batches
-            norm.train()
-        for n, (x, _) in enumerate(split.batches(batch_size, shuffle=True, seed=derived_seed(seed, -2), device=device)):
-            if n >= batches:
-                break
-            if len(x) > 1:
-                module(x)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    set_mode(module, training=False)
-    module.to("cpu")
+def _loss(logits: Tensor, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None) -> Tensor:
+    loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+    if teacher is None or not recipe.distill:
+        return loss
+    with torch.no_grad():
+        wanted = F.log_softmax(teacher(x).float() / recipe.temperature, 1)
+    found = F.log_softmax(logits.float() / recipe.temperature, 1)
+    # Times T², for a softer target has a gradient smaller by as much.
+    imitation = F.kl_div(found, wanted, log_target=True, reduction="batchmean") * recipe.temperature**2
+    return (1 - recipe.distill) * loss + recipe.distill * imitation
 
 
 def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -4,6 +4,7 @@ schema.py    report.json, field by field
 entries.py   its entries, from what was verified and measured
 terminal.py  its tables
 progress.py  the run while it runs
+everywhere.py  its artifacts on devices; page/ is the HTML
 contents.py  what a file holds
 measurements.py  profiles
 words.py     numbers as a person reads them

@@ -26,6 +26,7 @@ class Stored:
     total: int
     nonzeros: int | None  # None where the file's encoding is not understood
     dead: int | None  # None where it cannot be told
+    reason: str = ""  # why it is stored so, or what that means when it runs
 
     @property
     def density(self) -> float | None:
@@ -102,6 +103,9 @@ def _contents(found: Inspection) -> RenderableType:
             words.count(layer.bytes),
             Text(words.count(layer.dead), style="red" if layer.dead else ""),
         )
+    parts: list[RenderableType] = [table]
+    if any(layer.reason for layer in found.layers):
+        parts.append(_reasons(found))
     density = None if found.nonzeros is None else found.nonzeros / max(found.total, 1)
     stored = sum(layer.bytes for layer in found.layers)
     totals = [words.count(found.nonzeros), words.count(found.total), words.density(density), "", words.count(stored)]
@@ -111,7 +115,18 @@ def _contents(found: Inspection) -> RenderableType:
     lines += [f"{side}: {_values(values)}" for side, values in (("in", found.inputs), ("out", found.outputs))]
     lines.append("ops: " + ", ".join(f"{name} {count}" for name, count in found.operations.items()))
     lines += [f"{name}: {value}" for name, value in found.metadata.items()]
-    return Group(table, *(Text(line) for line in lines))
+    return Group(*parts, *(Text(line) for line in lines))
+
+
+def _reasons(found: Inspection) -> RenderableType:
+    table = plain_table("Why they are stored so")
+    table.add_column("layer", overflow="fold")
+    table.add_column("stored as", no_wrap=True)
+    table.add_column("because", overflow="fold")
+    for layer in found.layers:
+        if layer.reason:
+            table.add_row(Text(layer.name), Text(layer.encoding), Text(layer.reason))
+    return table
 
 
 def _sum(counts: list[int | None]) -> int | None:

@@ -56,7 +56,7 @@ def print_emulation(run: Emulation, stream: IO[str] | None = None) -> None:
     counted = f"{run.instructions:,}" if run.instructions is not None else f"not counted: {run.why_not_counted}"
     lines = [
         f"emulated on {run.target} by {run.emulator}: {run.path}, {run.runtime}",
-        f"  against this machine       {run.largest_relative_error:.2g} largest relative error, "
+        f"  against this machine       {run.largest_relative_error:.2g} largest relative error of {run.samples:,}, "
         f"{'the same' if run.same_class else 'ANOTHER'} class",
         f"  instructions of one run    {counted}",
         f"  program                    {run.program_bytes:,} bytes",

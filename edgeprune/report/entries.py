@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
+from ..formats import Footprint, footprint
 from ..parity import Parity as MeasuredParity
 from ..profiling import Profile
 from ..profiling import Ratio as MeasuredRatio
@@ -28,31 +29,39 @@ def artifact_entry(
     parity: MeasuredParity | None = None,
     profile: Profile | None = None,
     ratio: MeasuredRatio | None = None,
+    compiled: int | None = None,
 ) -> Artifact:
-    """The entry of a file that was written; `name` is its path in the report, by default its file name."""
+    """The entry of a file that was written; `name` is its path in the report, by default its file name.
+
+    `compiled`: bytes of code and constants, where a C model was compiled.
+    """
     path = Path(path)
+    takes = footprint(path)
     return Artifact(
         path=path.name if name is None else name,
         format=path.suffix.lstrip("."),
-        bytes=path.stat().st_size,
+        bytes=takes.bytes if compiled is None else compiled,
+        bytes_of=takes.what if compiled is None else "code and constants",
         gzip_bytes=gzip_bytes(path),
         parity=None if parity is None else parity_entry(parity),
         speedup=None if ratio is None else Speedup(1 / ratio.value, 1 / ratio.high, 1 / ratio.low),
         runtime=None if profile is None else profile.runtime,
         threads=None if profile is None else profile.threads,
-        **_measured(profile),
+        **_measured(profile, takes),
     )
 
 
 def dense_entry(path: str | os.PathLike[str], multiply_adds: int, *, profile: Profile | None = None) -> Dense:
     """The baseline entry of the given network in the format of `path`."""
     path = Path(path)
+    takes = footprint(path)
     return Dense(
         format=path.suffix.lstrip("."),
-        bytes=path.stat().st_size,
+        bytes=takes.bytes,
+        bytes_of=takes.what,
         gzip_bytes=gzip_bytes(path),
         multiply_adds=multiply_adds,
-        **_measured(profile),
+        **_measured(profile, takes),
     )
 
 
@@ -64,9 +73,9 @@ def parity_entry(parity: MeasuredParity) -> Parity:
     return Parity(error, parity.top1_agreement, parity.samples, parity.tolerance)
 
 
-def _measured(profile: Profile | None) -> dict[str, Any]:
+def _measured(profile: Profile | None, takes: Footprint) -> dict[str, Any]:
     if profile is None:
-        return {}
+        return {"peak_memory_bytes": takes.memory}
     t = profile.latency_ms
     return {
         "latency_ms": Latency(t.p50, t.p90, t.p99, t.n),

@@ -153,6 +153,7 @@ class Artifact:
     peak_memory_bytes: int | None = None
     runtime: str | None = None
     threads: int | None = None
+    bytes_of: str = "file"
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ class Dense:
     load_ms: float | None = None
     first_run_ms: float | None = None
     peak_memory_bytes: int | None = None
+    bytes_of: str = "file"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from .schema import Report
 
 PLAIN_WIDTH = 100
 
+EXPANDED = "csr+densify"
+EXPANDED_MEANS = "small in the file, expanded when the model loads: it then runs as fast as dense and takes as much memory."
+
 
 def console_for(stream: IO[str] | None = None) -> Console:
     """A console on `stream`, the standard output by default; of a fixed width and without escape codes when it is no terminal."""
@@ -36,7 +39,10 @@ def to_text(report: Report, width: int = PLAIN_WIDTH) -> str:
 
 def summary(report: Report) -> RenderableType:
     """The layers, the totals before and after, the files with their proof, and the warnings."""
-    parts: list[RenderableType] = [_layers(report), _totals(report)]
+    parts: list[RenderableType] = [_layers(report)]
+    if any(EXPANDED in layer.encoding.values() for layer in report.layers):
+        parts.append(Text(f"{EXPANDED}: {EXPANDED_MEANS}", style="dim"))
+    parts.append(_totals(report))
     parts += [_file(report, i) for i in range(len(report.artifacts))]
     parts += [Text.assemble(("warning: ", "yellow"), each) for each in report.warnings]
     return Group(*parts)
@@ -84,6 +90,10 @@ def _stored(encoding: dict[str, str]) -> str:
     return ", ".join(f"{name} {how}" for name, how in encoding.items())
 
 
+def _of(what: str) -> str:
+    return "" if what == "file" else f" of {what}"
+
+
 def _totals(report: Report) -> Table:
     table = plain_table("Before and after")
     table.add_column("")
@@ -101,9 +111,8 @@ def _totals(report: Report) -> Table:
     for artifact in report.artifacts:
         dense = report.dense_of(artifact.format)
         before = dense.bytes if dense else None
-        table.add_row(
-            f"{artifact.format} file", words.size(before), words.size(artifact.bytes), words.gain(before, artifact.bytes)
-        )
+        size = f"{artifact.format} {artifact.bytes_of}"
+        table.add_row(size, words.size(before), words.size(artifact.bytes), words.gain(before, artifact.bytes))
         zipped = dense.gzip_bytes if dense else None
         table.add_row("  gzipped", words.size(zipped), words.size(artifact.gzip_bytes), words.gain(zipped, artifact.gzip_bytes))
         if artifact.latency_ms is not None:
@@ -119,7 +128,7 @@ def _totals(report: Report) -> Table:
 
 def _file(report: Report, i: int) -> Text:
     artifact = report.artifacts[i]
-    line = Text.assemble((artifact.path, "bold"), f": {artifact.bytes:,} bytes")
+    line = Text.assemble((artifact.path, "bold"), f": {artifact.bytes:,} bytes{_of(artifact.bytes_of)}")
     parity = artifact.parity
     if parity is None:
         return line.append("; not verified", "red")

@@ -1,12 +1,14 @@
-"""Sparse weights: how they are encoded, what that costs in bytes, which encoding pays where.
+"""Sparse weights: how they are encoded, what that costs, which form of a layer pays where.
 
 csr.py     compressed sparse rows over any number of axes, encoded and decoded
-cost.py    the encoding of one weight: by file bytes, by what the runtime executes, by memory
+cost.py    the form of one layer: by file bytes, by what the runtime executes, by memory
 """
 
 from __future__ import annotations
 
-from .cost import CROSSOVER, GOALS, Choice, choose
-from .csr import Level, Sparse, decode, encode, narrow
+from .cost import GOALS, Choice, Costs, Option, choose
+from .csr import Level, Sparse, decode, encode, narrow, places_of, sparse_matrix
 
-__all__ = ["CROSSOVER", "GOALS", "Choice", "Level", "Sparse", "choose", "decode", "encode", "narrow"]
+__all__ = [
+    "GOALS", "Choice", "Costs", "Level", "Option", "Sparse", "choose", "decode", "encode", "narrow", "places_of", "sparse_matrix",
+]  # fmt: skip

@@ -93,8 +93,27 @@ def encode(array: Array, levels: str, order: Sequence[int] | None = None, *, at_
     return Sparse(tuple(array.shape), order, tuple(made), values)
 
 
+def sparse_matrix(shape: tuple[int, int], rows: Array, columns: Array, values: Array) -> Sparse:
+    """The matrix with these elements, each place once, as plain CSR; one explicit zero where there are none."""
+    if not len(values):
+        rows, columns, values = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, values.dtype)
+    order = np.lexsort((columns, rows))
+    segments = np.searchsorted(rows[order], np.arange(shape[0] + 1))
+    levels = (Level(shape[0]), Level(shape[1], narrow(segments), narrow(columns[order])))
+    return Sparse(shape, (0, 1), levels, values[order])
+
+
 def decode(sparse: Sparse) -> Array:
     """The array again. Raises ValueError when the levels contradict each other or the shape."""
+    places = places_of(sparse)
+    walked = tuple(sparse.shape[axis] for axis in sparse.order)
+    array = np.zeros(int(np.prod(walked, dtype=np.int64)), sparse.values.dtype)
+    array[places] = sparse.values
+    return array.reshape(walked).transpose(np.argsort(sparse.order))
+
+
+def places_of(sparse: Sparse) -> Array:
+    """Where each value lies in the array, walked in the sparse one's order; raises ValueError as `decode` does."""
     walked = tuple(sparse.shape[axis] for axis in sparse.order)
     if tuple(level.size for level in sparse.levels) != walked:
         raise ValueError(f"levels of sizes {[level.size for level in sparse.levels]} do not make a shape of {sparse.shape}")
@@ -117,6 +136,4 @@ def decode(sparse: Sparse) -> Array:
         entries = np.repeat(entries, lengths) * level.size + indices
     if len(entries) != len(sparse.values):
         raise ValueError(f"{len(sparse.values)} values for {len(entries)} places")
-    array = np.zeros(int(np.prod(walked, dtype=np.int64)), sparse.values.dtype)
-    array[entries] = sparse.values
-    return array.reshape(walked).transpose(np.argsort(sparse.order))
+    return entries

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 from closeness import assert_close
 from programs import SANITIZED, run_in_c
-from random_graphs import build, inputs_for
+from random_graphs import Builder, build, inputs_for
+
+from edgeprune.formats.c import convolutions
+from edgeprune.graph import Graph, Value
+from edgeprune.ops import Conv
 
 TOLERANCE = 1e-5
 GRAPHS = 500
@@ -36,6 +40,7 @@ class Program:
     launcher: Sequence[str] = ()
     tools: Sequence[str] = ()
     packages: Sequence[str] = ()
+    dense: bool = False  # convolutions that may be dense are, however few weights they have
 
     def skip_where_it_cannot_run(self) -> None:
         missing = [tool for tool in self.tools if shutil.which(tool) is None]
@@ -55,6 +60,7 @@ def sanitized(compiler: str) -> list[Program]:
 PROGRAMS = (
     *sanitized("gcc"),
     *sanitized("clang"),
+    Program("gcc dense", ["gcc"], SANITIZED, EVERY[4::5], tools=["gcc"], dense=True),
     Program("gcc optimised", ["gcc"], QUICK, EVERY[::5], tools=["gcc"]),
     Program("clang optimised", ["clang"], QUICK, EVERY[1::5], tools=["clang"]),
     Program(
@@ -76,11 +82,33 @@ PROGRAMS = (
 )
 
 
+def drawn(seed: int) -> Graph:
+    """Of two graphs one with every op there is, and one of little but convolutions: how they lie in memory is what is special."""
+    if seed % 2:
+        return build(seed, 1 + seed % 8, convolutional=seed % 4 != 3, coming=True, dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    b = Builder(rng, np.float32)
+    x = b.input(Value((int(rng.integers(1, 7)), int(rng.integers(5, 14)), int(rng.integers(5, 14)))))
+    full = rng.random() < 0.5
+    for _ in range(2 + seed % 5):
+        outs = int(rng.integers(3, 11))
+        x = (b.conv, b.conv, b.conv, b.activation, b.pool, b.residual)[int(rng.integers(6))](x)
+        value = b.values[x]
+        if min(value.shape[1:]) >= 3:
+            weight = b.numbers(outs, value.channels, 3, 3) * (full or rng.random((outs, value.channels, 3, 3)) < 0.3)
+            step = int(rng.choice([1, 1, 2]))
+            x = b.add(Conv(weight, b.bias(outs), (step, step), ((1, 1), (1, 1))), x)
+    x = b.conv(x)
+    return Graph(b.inputs, (x,), tuple(b.nodes))
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
-def test_random_graphs_are_the_same_function_in_c(program: Program, tmp_path: Path) -> None:
+def test_random_graphs_are_the_same_function_in_c(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.skip_where_it_cannot_run()
+    if program.dense:
+        monkeypatch.setattr(convolutions, "DENSE_FROM", 0.0)
     seeds = program.seeds
-    graphs = [build(seed, 1 + seed % 8, convolutional=seed % 4 != 3, coming=True, dtype=np.float32) for seed in seeds]
+    graphs = [drawn(seed) for seed in seeds]
     inputs = [inputs_for(graph, 2, seed) for graph, seed in zip(graphs, seeds, strict=True)]
     made = run_in_c(graphs, inputs, tmp_path, program.compiler, program.flags, program.launcher)
     for seed, graph, arrays, outputs in zip(seeds, graphs, inputs, made, strict=True):

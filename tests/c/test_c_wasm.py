@@ -38,7 +38,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("wasm")
     graph = net(request.param)
     c.write(graph, folder / "model.c")
-    return graph, c.build(folder / "model.c", folder / "model.wasm", "wasm32")
+    return graph, c.build(folder / "model.c", folder / "model.wasm", "wasm32").path
 
 
 def test_the_module_imports_nothing_and_exports_what_a_caller_needs(built: tuple[Graph, Path]) -> None:

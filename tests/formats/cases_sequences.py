@@ -102,6 +102,8 @@ def attentions() -> dict[str, Graph]:
     ):
         inputs = {n: Value(shape, 1) for n, shape in {**shapes, "mask": mask}.items()}
         cases[f"attention {name}"] = Graph(inputs, ("y",), (Node("y", op, tuple(inputs)),))
+    inputs = {"q": Value((3, 4, 6), 2), "k": Value((3, 7, 6), 2), "v": Value((3, 7, 10), 2), "mask": Value((4, 7), 1)}
+    cases["attention in windows, masked by the input"] = Graph(inputs, ("y",), (Node("y", Attention(2, 0.5), tuple(inputs)),))
     own = (Node("y", Attention(2, 0.5), ("x", "x", "x")),)
     cases["attention to itself"] = Graph({"x": Value((4, 6), 1)}, ("y",), own)
     learned = (Node("q", Constant(draw.normal(3, 6), 1), ("x",)), Node("y", Attention(2, 0.5), ("q", "x", "x")))

@@ -20,7 +20,7 @@ Scores = dict[str, Tensor]
 
 
 def scored(net: nn.Module, probe: Probe, criterion: str, seed: int = 0) -> Scores:
-    return CRITERIA[criterion](net, Context(probe.full(), seed=seed))
+    return CRITERIA[criterion](net, Context(probe.full(), probe, probe.total, seed=seed))
 
 
 @cache

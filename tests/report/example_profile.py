@@ -37,6 +37,6 @@ ESTIMATE = Estimate(
 )  # fmt: skip
 
 EMULATION = Emulation(
-    "out/model.c", "raspberry-pi-5", "qemu-aarch64 7.2.22, -cpu cortex-a76", "C (edgeprune 0.1.0, gcc)", 1e-7, True,
+    "out/model.c", "raspberry-pi-5", "qemu-aarch64 7.2.22, -cpu cortex-a76", "C (edgeprune 0.1.0, gcc)", 1, 1e-7, True,
     1_200_000, "", 600_000, "2026-11-21T03:30:00+00:00",
 )  # fmt: skip

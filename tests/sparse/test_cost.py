@@ -1,57 +1,84 @@
-"""Which encoding pays."""
+"""Which form of a layer pays."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import pytest
 
 from edgeprune.errors import EdgepruneError
-from edgeprune.sparse import CROSSOVER, choose
+from edgeprune.sparse import Costs, Option, choose
 
-BIG = {"dense": 400_000, "csr": 30_000, "csr+densify": 30_072}
-
-
-def test_a_sparse_matrix_stays_sparse() -> None:
-    choice = choose(BIG, 5_000, 100_000, kind="linear")
-    assert choice.encoding == "csr"
-    assert "30,000 bytes instead of 400,000" in choice.reason
+DENSE = Option("dense", 400_000, 100.0, 800_000)
+QUICK = Option("csr", 30_000, 20.0, 60_000)
+SLOW = dataclasses.replace(QUICK, us=300.0)
+EXPANDED = Option("csr+densify", 30_072, 100.0, 830_072, expanded=True)
 
 
-def test_above_the_crossover_the_file_is_small_and_the_layer_runs_dense() -> None:
-    nonzeros = int(100_000 * CROSSOVER["linear"]) + 1
-    choice = choose(BIG, nonzeros, 100_000, kind="linear")
+def test_what_is_smaller_and_faster_is_taken_whatever_the_goal() -> None:
+    for goal in ("size", "latency", "memory"):
+        assert choose([DENSE, EXPANDED, QUICK], optimize=goal).encoding == "csr"
+
+
+def test_the_reason_says_bytes_and_times_of_both() -> None:
+    reason = choose([DENSE, EXPANDED, QUICK]).reason
+    assert "30,000 bytes instead of 400,000" in reason
+    assert "20 µs instead of 100 µs" in reason
+
+
+def test_the_smallest_file_slows_no_layer_down() -> None:
+    choice = choose([DENSE, EXPANDED, SLOW])
     assert choice.encoding == "csr+densify"
-    assert "slower" in choice.reason
+    assert "csr would take 300 µs instead of 100 µs" in choice.reason
+    assert "as much memory as dense" in choice.reason
 
 
-def test_a_small_matrix_stays_sparse_at_any_density() -> None:
-    assert choose({"dense": 4_000, "csr": 2_000, "csr+densify": 2_072}, 400, 1_000, kind="linear").encoding == "csr"
+@pytest.mark.parametrize(("slower", "form"), [(104.0, "csr"), (107.0, "csr+densify")])
+def test_five_percent_is_not_slower(slower: float, form: str) -> None:
+    assert choose([DENSE, EXPANDED, dataclasses.replace(QUICK, us=slower)]).encoding == form
 
 
-def test_a_small_matrix_applied_at_many_places_is_not_small() -> None:
-    sizes = {"dense": 4_000, "csr": 2_000, "csr+densify": 2_072}
-    assert choose(sizes, 400, 1_000, kind="pointwise", positions=196).encoding == "csr+densify"
-
-
-def test_a_weight_no_kernel_multiplies_sparsely_is_expanded() -> None:
-    assert choose({"dense": 400_000, "csr+densify": 3_000}, 100, 100_000).encoding == "csr+densify"
+def test_a_layer_too_quick_to_notice_is_stored_small() -> None:
+    tiny = [Option("dense", 4_000, 0.6), Option("csr+densify", 2_072, 0.6, expanded=True), Option("csr", 2_000, 0.9)]
+    assert choose(tiny).encoding == "csr"
 
 
 def test_a_weight_whose_indices_outweigh_its_zeros_is_dense() -> None:
-    choice = choose({"dense": 400, "csr": 460, "csr+densify": 532}, 80, 100, kind="linear")
+    choice = choose([Option("dense", 400, 1.0), Option("csr+densify", 532, 1.0, expanded=True), Option("csr", 460, 0.9)])
     assert choice.encoding == "dense"
     assert "460" in choice.reason
 
 
-@pytest.mark.parametrize("goal", ["speed", "memory"])
+@pytest.mark.parametrize("goal", ["latency", "memory"])
 def test_only_size_is_worth_an_expansion(goal: str) -> None:
-    assert choose({"dense": 400_000, "coo": 3_000}, 100, 100_000, optimize=goal).encoding == "dense"
+    choice = choose([DENSE, Option("coo", 3_000, expanded=True)], optimize=goal)
+    assert choice.encoding == "dense"
+    assert "loading time and memory" in choice.reason
 
 
 def test_memory_prefers_the_sparse_kernel_even_where_it_is_slower() -> None:
-    assert choose({"dense": 400_000, "csr": 200_000}, 30_000, 100_000, kind="linear", optimize="memory").encoding == "csr"
-    assert choose({"dense": 400_000, "csr": 200_000}, 30_000, 100_000, kind="linear", optimize="speed").encoding == "dense"
+    assert choose([DENSE, EXPANDED, SLOW], optimize="memory").encoding == "csr"
+    assert choose([DENSE, EXPANDED, SLOW], optimize="latency").encoding == "dense"
+
+
+def test_of_two_equally_fast_forms_the_smaller_is_taken() -> None:
+    larger = dataclasses.replace(QUICK, encoding="csr bands", bytes=90_000, us=19.8)
+    assert choose([DENSE, QUICK, larger], optimize="latency").encoding == "csr"
+    assert choose([DENSE, QUICK, dataclasses.replace(larger, us=15.0)], optimize="latency").encoding == "csr bands"
 
 
 def test_an_unknown_goal_is_refused() -> None:
-    with pytest.raises(EdgepruneError, match=r"'fast'.*size, speed, memory"):
-        choose({"dense": 4}, 1, 1, optimize="fast")
+    with pytest.raises(EdgepruneError, match=r"'fast'.*size, latency, memory"):
+        choose([DENSE], optimize="fast")
+
+
+def test_a_sparse_matrix_pays_up_to_a_few_percent_and_less_at_many_places() -> None:
+    """784x300, as one vector and at 196 places: where the kernels were measured to cross."""
+    costs, total = Costs(), 784 * 300
+
+    def crossover(places: int) -> float:
+        dense = costs.dense("pointwise", total * places, 4 * total)
+        return next(percent for percent in range(1, 100) if costs.matrix(total * percent // 100, 300, places) > dense)
+
+    assert 7 <= crossover(1) <= 9
+    assert 2 <= crossover(196) <= 4

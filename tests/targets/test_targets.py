@@ -27,6 +27,8 @@ DEVICES = [
     "jetson-orin-nano",
     "h100",
     "h200",
+    "raspberry-pi-2",
+    "visionfive-2",
     "cortex-m4",
     "cortex-m7",
     "wasm",

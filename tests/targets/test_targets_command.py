@@ -107,3 +107,18 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, words: list
     done = run("profile", str(tmp_path / "model.c"), *words)
     assert done.exit_code == 2
     assert part in done.output + done.stderr
+
+
+def test_an_emulator_is_told_of_where_it_is_installed_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def emulated() -> set[str]:
+        return {each.target.name for each in all_targets() if "--emulate" in each.now}
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert emulated() == set()
+    for program in ("qemu-aarch64", "qemu-system-arm"):
+        (tmp_path / program).write_text("")
+        (tmp_path / program).chmod(0o755)
+    found = emulated()
+    assert {"raspberry-pi-5", "pixel-8"} <= found
+    # A board takes its compiler as well, and 32-bit Arm another emulator.
+    assert not {"cortex-m4", "raspberry-pi-2", "iphone-15"} & found

@@ -214,5 +214,5 @@ def test_a_browser_without_webassembly_is_told_so(browser: chromium.Page, addres
 
 def test_the_readme_says_how_large_the_network_and_the_page_are() -> None:
     text = (WEB / "README.md").read_text()
-    assert f"{module_bytes():,} bytes of code and weights" in text
-    assert f"{sum((WEB / name).stat().st_size for name in FILES) / 1000:.1f} KB" in text
+    assert f"the network: {module_bytes() / 1000:.0f} KB of code and weights" in text
+    assert f"The page with its network is {sum((WEB / name).stat().st_size for name in FILES) / 1000:.0f} KB" in text

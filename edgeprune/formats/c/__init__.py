@@ -10,6 +10,7 @@ lowerings.py     the table from ops to functions, filled by convolutions.py, poo
                  elementwise.py, moves.py and sequences.py
 source.py        the files' text
 compiler.py      C compilers, here and for other machines
+building.py      a model compiled, and the bytes it then takes
 reading.py       what a written model holds
 runner.py        a compiled model, run
 kernels/         the kernels: C files that compile alone
@@ -18,7 +19,6 @@ templates/       the files around them
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,8 @@ from ...graph import Graph
 from ...sparse import GOALS
 from ..artifact import LayerEncoding, Metadata, check_float
 from . import convolutions, elementwise, linears, moves, pooling, sequences
-from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
+from .building import CROSS, HOST, Built, build, file_name, identifier, memory_bytes, target_of
+from .building import constant_bytes as _constant_bytes
 from .layout import flat
 from .lowerings import lower
 from .reading import read
@@ -37,7 +38,10 @@ from .runner import CRunner
 from .source import Arena, arena_of, build_text, header_text, source_text
 from .writer import Place, Writer
 
-__all__ = ["TARGETS", "Written", "build", "companions", "load", "read", "sources", "write"]
+__all__ = [
+    "CROSS", "HOST", "Built", "Written", "build", "companions", "file_name", "footprint", "load", "read", "sources", "target_of",
+    "write",
+]  # fmt: skip
 
 # Importing them fills the table.
 assert all((convolutions, elementwise, linears, moves, pooling, sequences))
@@ -86,21 +90,20 @@ def lowered(graph: Graph, prefix: str, optimize: str = "size") -> Writer:
     return w
 
 
-def identifier(name: str) -> str:
-    """The name as C takes it: other characters become underscores."""
-    cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return f"m{cleaned}" if not cleaned or cleaned[0].isdigit() or cleaned[0] == "_" else cleaned
-
-
 def companions(path: Path) -> tuple[Path, ...]:
     """The files beside a model's source that belong to it."""
     return path.with_suffix(".h"), path.with_name("CMakeLists.txt")
 
 
+def footprint(path: Path) -> tuple[int, str, int]:
+    """(bytes that the model adds to a program, of what, bytes it takes while it runs): its constants; with the arena."""
+    return _constant_bytes(path.read_text()), "constants", memory_bytes(path)
+
+
 def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size") -> Written:
     """Writes `path` (a .c file), its header and CMakeLists.txt beside it; returns how each weight is stored and the arena.
 
-    `optimize` is "size", "speed" or "memory" (sparse weights then stay sparse where dense ones would be faster).
+    `optimize` is "size", "latency" or "memory" (sparse weights then stay sparse where dense ones would be faster).
     """
     path = Path(path)
     if path.suffix != ".c":
@@ -118,40 +121,3 @@ def load(path: str | Path, threads: int = 1, runtime: str | None = None) -> CRun
     Raises EdgepruneError when there is no compiler, or when the files are not a model's.
     """
     return CRunner(Path(path))
-
-
-def build(path: str | Path, out: str | Path, target: str | None = None) -> Path:
-    """Compiles a written model into the shared library `out`: for this machine, or with ziglang for a `target` in TARGETS.
-
-    For wasm32 the library is a WebAssembly module that imports nothing and exports the model's functions, its memory, and
-    `__heap_base`: where the memory begins that it leaves to the caller.
-    """
-    path, out = Path(path), Path(out)
-    if not path.is_file():
-        raise EdgepruneError(f"{path} does not exist")
-    if target is None:
-        compiler = local_compiler()
-        compile_c([compiler], [path], out, (*OPTIMISED, *native_flags(compiler), "-shared", "-fPIC"))
-        return out
-    if target not in TARGETS:
-        raise EdgepruneError(f"target {target!r} is unknown; choose one of: {', '.join(TARGETS)}")
-    triple, flags = TARGETS[target]
-    if target == "wasm32":
-        _build_module(path, out, triple, flags)
-    else:
-        compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, "-shared", "-fPIC"))
-    return out
-
-
-def _build_module(path: Path, out: Path, triple: str, flags: tuple[str, ...]) -> None:
-    """Links a WebAssembly module of a model."""
-    prefix = identifier(path.stem)
-    # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
-    shape = ["-Wl,-s", "-Wl,-z,stack-size=65536"]
-    shape += [f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base")]
-    if "#include <math.h>" in path.read_text():
-        compile_c(zig(), [path], out, ("-target", triple, *flags, *OPTIMISED, "-mexec-model=reactor", *shape))
-    else:
-        # Without a C library: zig would have to compile that one first, which takes longer than anything else.
-        freestanding = ("-target", "wasm32-freestanding", "-Wl,--no-entry")
-        compile_c(zig(), [path], out, (*freestanding, *flags, *OPTIMISED, *shape), libraries=())

@@ -25,6 +25,7 @@ class Task(Node):
 
     residual: str | None = None
     act: Act | None = None
+    node: str = ""  # the node whose op it is
 
 
 _BOUNDED: tuple[type[Op], ...] = (Conv, ConvTranspose, Linear, Add, Mul, Binary, PReLU, Affine, BatchNorm)
@@ -70,7 +71,8 @@ def tasks_of(graph: Graph) -> tuple[Task, ...]:
         while chain[-1] != end.name:
             chain.append(alone[chain[-1]].name)
         taken.update(chain)
-        tasks.append((made_at[end.name], Task(end.name, node.op, node.inputs, node.source or node.name, residual, act)))
+        task = Task(end.name, node.op, node.inputs, node.source or node.name, residual, act, node.name)
+        tasks.append((made_at[end.name], task))
     # A task runs where its last node stood.
     return tuple(task for _, task in sorted(tasks, key=lambda pair: pair[0]))
 

@@ -19,7 +19,7 @@ from .writer import Place, Writer, float_text, joined
 def _(w: Writer, n: Task) -> None:
     x = n.inputs[0]
     if w.layout(x).contiguous:
-        if n.name in w.graph.outputs or x in w.graph.inputs:
+        if n.name in w.graph.outputs:
             w.copy(w.layout(x), w.at(x), w.layout(x), w.make(n.name))
         else:
             w.alias(n.name, w.at(x))

@@ -34,11 +34,29 @@ def read(path: Path) -> Artifact:
         said = json.loads(text[text.rindex(f"/* {MARK}") + len(MARK) + 3 : text.rindex(" */")])
         metadata, _ = Metadata.from_json(said["metadata"])
         tensors = [tensor for weight in said["weights"] for tensor in _tensors(text, weight)]
-        operations = tuple(Operation(kind, tuple(ins), (out,)) for kind, ins, out in said["operations"])
+        weights = {weight["node"]: weight["layer"] + ".weight" for weight in said["weights"]}
+        operations = tuple(
+            Operation(kind, (*ins, *([weights[out]] if out in weights else [])), (out,)) for kind, ins, out in said["operations"]
+        )
         inputs, outputs = ({name: (1, *shape) for name, shape in said[side].items()} for side in ("inputs", "outputs"))
     except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
         raise EdgepruneError(f"{path} is not a C model that edgeprune wrote, or it was changed ({error})") from None
     return Artifact("c", path.stat().st_size, inputs, outputs, tuple(tensors), operations, metadata)
+
+
+def array_sizes(text: str) -> list[tuple[int, int]]:
+    """(elements, bytes of each) of every constant array of a source."""
+    found = re.findall(r"^static const (\w+) \w+\[(\d+)\] = ", text, re.MULTILINE)
+    return [(int(count), np.dtype(_TYPES[kind]).itemsize) for kind, count in found]
+
+
+def arena_bytes(path: Path) -> int:
+    """What the header beside a model says of its arena. Raises EdgepruneError where it says nothing."""
+    header = path.with_suffix(".h")
+    found = re.findall(r"^#define \w+_ARENA_BYTES (\d+)$", header.read_text() if header.is_file() else "", re.MULTILINE)
+    if len(found) != 1:
+        raise EdgepruneError(f"{header} is not the header of a model that edgeprune wrote")
+    return int(found[0])
 
 
 def _constant(text: str, name: str) -> Array:

@@ -199,7 +199,7 @@ class Writer:
         shape = tuple(weight.shape)
         ins = [self.graph.values[name] for name in task.inputs]
         dense = task.op.multiply_adds(ins)
-        said = {"layer": task.name, "shape": list(shape), "encoding": encoding, "bytes": stored}
+        said = {"layer": task.name, "node": task.node, "shape": list(shape), "encoding": encoding, "bytes": stored}
         said["multiply_adds"] = dense if encoding == "dense" else round(dense * nonzeros / max(weight.size, 1))
         said["moves"] = 4 * sum(int(np.prod(value.shape)) for value in (*ins, self.graph.values[task.name]))
         self.stored.append({**said, **where})

@@ -30,7 +30,7 @@ def _(out: Writer, node: Node) -> None:
         stretched = bias.reshape(*(of_q[:-2] if len(bias) > 1 else (1,) * len(of_q[:-2])), *bias.shape[1:])
         scores = out.op("Add", [scores, out.numbers(node, "bias", stretched)])
     if mask:
-        scores = out.op("Add", [scores, out.reshape(mask[0], 1, *of_mask[0])])
+        scores = out.op("Add", [scores, out.reshape(mask[0], *(1,) * len(of_q[:-1]), *of_mask[0])])
     weights = out.op("Softmax", [scores], axis=len(of_q) + 1)
     y = out.op("MatMul", [weights, _by_head(out, v, of_v, op.heads)])
     axes = len(of_q[:-2]) + 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import MissingExtra, NotExportable
 from ...graph import Array, Graph, Node, Shape
-from ...sparse import choose
+from ...sparse import Option, choose
 from ..artifact import LayerEncoding, Metadata
 from ..lowering import Lowerings
 from ..patterns import integer_inputs
@@ -126,7 +126,8 @@ class Writer:
         name = self._name(f"{node.source or node.name}.{what}")
         nonzeros = int(np.count_nonzero(array))
         sizes = {"dense": array.nbytes + DESCRIPTION, "coo": _coordinate_bytes(array) + 2 * DESCRIPTION}
-        choice = choose(sizes, nonzeros, array.size, optimize=self.optimize)
+        options = [Option(form, size, expanded=form == "coo") for form, size in sizes.items()]
+        choice = choose(options, optimize=self.optimize)
         if choice.encoding == "coo":
             self.sparse.append(_coordinates(array, name))
         else:

@@ -31,7 +31,10 @@ def _(out: Writer, node: Node) -> None:
         added = out.op("ADD", [out.reshape(scores, apart, rows), out.constant(stretched)], apart, rows=rows)
         scores = out.reshape(added, (op.heads, queries, keys), lead)
     if of_mask:
-        scores = out.op("ADD", [scores, out.reshape(out.read(node.inputs[3]), (1, *of_mask[0]))], (op.heads, queries, keys))
+        # Windows are heads to a mask, which is the same for all of them.
+        every = (lead * op.heads, queries, keys)
+        mask = out.reshape(out.read(node.inputs[3]), (1, *of_mask[0]))
+        scores = out.reshape(out.op("ADD", [out.reshape(scores, every), mask], every), (op.heads, queries, keys), lead)
     weights = out.op("SOFTMAX", [scores], (op.heads, queries, keys), rows=lead, beta=1.0)
     y = out.op("BATCH_MATMUL", [weights, v], (op.heads, queries, of_v[-1] // op.heads), rows=lead)
     y = out.transpose(y, (0, 2, 1, 3)) if op.heads > 1 else y

@@ -10,7 +10,8 @@ from ...graph import Array, Node, Value
 from ...ops import Constant, Cut, Join, Rearrange, Reduce, Roll, Take
 from ..patterns import moved_groups
 from .layout import store, stored_axis, stored_shape, walk
-from .spatial import concat, cut
+from .moving import cut
+from .spatial import concat
 from .writer import Writer, lower
 
 

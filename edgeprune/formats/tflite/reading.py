@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import EdgepruneError
 from ...graph import Array, Value
-from ...sparse import Level, Sparse, decode
+from ...sparse import Level, Sparse, places_of
 from ..artifact import Artifact, Metadata, Operation, Tensor
 from .flat import unpack
 from .schema import OPS, TYPES
@@ -102,7 +102,9 @@ def _constant(tensor: dict[str, Any], raw: Array, expanded: bool) -> Tensor:
         return Tensor(tensor["name"] or "", shape, dtype, f"{encoding} of blocks", size)
     order = tuple(int(i) for i in _numbers(sparsity["traversal_order"]))
     levels = tuple(Level(shape[axis], level.segments, level.indices) for axis, level in zip(order, levels, strict=True))
-    return Tensor(tensor["name"] or "", shape, dtype, encoding, size, decode(Sparse(shape, order, levels, values)))
+    held = Sparse(shape, order, levels, values)
+    places_of(held)  # refuses what cannot be decoded
+    return Tensor(tensor["name"] or "", shape, dtype, encoding, size, held)
 
 
 def _level(stored: dict[str, Any], shape: tuple[int, ...]) -> Level:

@@ -9,11 +9,11 @@ import numpy as np
 from ...graph import Array, Node
 from ...ops import GRU, LSTM, Embedding
 from ..patterns import integer_inputs
-from .layers import FLOAT, KEPT_DIMS, SPARSE
+from .layers import FLOAT, KEPT_DIMS
 from .layout import stored_shape, walk
+from .moving import cut
 from .schema import TYPES
-from .spatial import cut
-from .writer import Writer, lower
+from .writer import SPARSE, Writer, lower
 
 # The op for whole sequences keeps its state from one run to the next and holds one batch size; steps do neither.
 
@@ -33,12 +33,12 @@ class _Steps:
 
         x = out.read(node.inputs[0])
         wide = (self.steps, self.gates * self.units)
-        stored, sparse = out.weight(node, gates(op.weight), kind="linear", positions=self.steps)
+        stored, sparse = out.matrix(node, gates(op.weight), self.steps)
         version = SPARSE if sparse else KEPT_DIMS
         bias = out.bias(node, gates(op.bias), wide[1])
         self.driven = out.op("FULLY_CONNECTED", [x, stored, bias], wide, version=version, keep_num_dims=True)
         matrix = gates(op.recurrent)
-        self.recurrent, self.sparse = out.weight(node, matrix, kind="linear", positions=self.steps, what="recurrent")
+        self.recurrent, self.sparse = out.matrix(node, matrix, self.steps, what="recurrent")
         self.recurrent_bias = out.constant(gates(op.recurrent_bias), f"{node.source or node.name}.recurrent_bias")
 
     def given(self, step: int) -> int:
@@ -121,5 +121,5 @@ def _(out: Writer, node: Node) -> None:
         index = out.op("RESHAPE", [index, out.integers(-1, *(value.shape[i] for i in axes))], value.shape, dtype="int32")
         turned = [0, *(int(i) + 1 for i in np.argsort(axes))]
         index = out.op("TRANSPOSE", [index, out.integers(*turned)], value.shape, dtype="int32")
-    table, _ = out.weight(node, op.weight)
+    table = out.table(node, op.weight)
     out.bind(node.name, out.op("GATHER", [table, index], stored_shape(out.value(node.name)), axis=0))

@@ -15,7 +15,7 @@ from ...ops.resize import MODES
 from ..patterns import moved_groups, resampled
 from .layers import convolve, too_deep
 from .layout import line, square, stored_axis, stored_shape
-from .spatial import cut
+from .moving import cut
 from .writer import Writer, lower
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.metadata
 from pathlib import Path
@@ -19,7 +20,7 @@ from .reading import described, parse
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
 
-def load(path: Path, threads: int, runtime: str | None) -> Runner:
+def load(path: Path, threads: int, runtime: str | None, delegate: Path | None = None) -> Runner:
     if runtime is not None and runtime not in RUNTIMES:
         raise EdgepruneError(f"runtime={runtime!r} cannot run .tflite; choose one of: {', '.join(RUNTIMES)}")
     model, data = parse(path)
@@ -32,19 +33,38 @@ def load(path: Path, threads: int, runtime: str | None) -> Runner:
             module = importlib.import_module(RUNTIMES[package])
         except ImportError:
             continue
-        return TfliteRunner(path, module, package, threads, inputs, outputs)
+        given = {} if delegate is None else {"experimental_delegates": [_delegate(module, delegate)]}
+        return TfliteRunner(path, module, package, threads, inputs, outputs, **given)
     raise MissingExtra(runtime or "ai-edge-litert", "tflite", "running a .tflite file")
+
+
+def _delegate(module: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise EdgepruneError(f"{path} does not exist; `edgeprune delegate -o {path}` builds it")
+    try:
+        # The runtimes' own check comes too late to be caught whole.
+        ctypes.CDLL(str(path.absolute())).tflite_plugin_create_delegate  # noqa: B018
+        return module.load_delegate(str(path.absolute()))
+    except (ValueError, OSError, AttributeError) as error:
+        raise EdgepruneError(f"{path} is no delegate for this machine: {_line(error)}; build it again here") from None
 
 
 class TfliteRunner(Runner):
     """Feeds and fetches in the graph's layout; a file that does not tell it is used as it is stored."""
 
     def __init__(
-        self, path: Path, module: Any, package: str, threads: int, inputs: dict[str, Value], outputs: dict[str, Value]
+        self,
+        path: Path,
+        module: Any,
+        package: str,
+        threads: int,
+        inputs: dict[str, Value],
+        outputs: dict[str, Value],
+        **given: Any,
     ) -> None:
         self.runtime = f"{package} {importlib.metadata.version(package)}"
         try:
-            self.interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
+            self.interpreter = module.Interpreter(model_path=str(path), num_threads=threads, **given)
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise EdgepruneError(f"{self.runtime} cannot load {path}: {_line(error)}") from None

@@ -9,8 +9,9 @@ import numpy as np
 from ...graph import Node, Shape
 from ...ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Concat, Flatten, MaxPool, Mean, Pad, Select, Slice
 from ..patterns import Window, adaptive_plan, average_corrections, range_of, span_of, windows_of
-from .layers import pad, pad_for, too_deep
+from .layers import too_deep
 from .layout import flat_order, line, square, stored_axis, stored_shape
+from .moving import cut, pad, pad_for
 from .schema import SAME, VALID
 from .writer import Writer, lower
 
@@ -186,14 +187,6 @@ def _pad_channels(out: Writer, x: int, shape: Shape, before: int, after: int) ->
 def _spatial(out: Writer, node: Node, ranges: list[range]) -> list[range | None]:
     """Ranges of the spatial axes of what the node reads, as `cut` wants them."""
     return [*([None] if line(out.value(node.inputs[0])) else []), *ranges, None]
-
-
-def cut(out: Writer, x: int, ranges: list[range | None], shape: Shape) -> int:
-    """The places in the ranges, one a stored axis; None takes all of it."""
-    whole = 1 | sum(2 << i for i, r in enumerate(ranges) if r is None)
-    bounds = [(0, 0, 1), *((0, 0, 1) if r is None else (r.start, r[-1] + 1, r.step) for r in ranges)]
-    begin, end, step = (out.integers(*numbers) for numbers in zip(*bounds, strict=True))
-    return out.op("STRIDED_SLICE", [x, begin, end, step], shape, begin_mask=whole, end_mask=whole)
 
 
 @lower(Slice)

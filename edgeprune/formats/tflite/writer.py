@@ -9,20 +9,19 @@ import numpy as np
 
 from ...errors import NotExportable
 from ...graph import Array, Graph, Node, Shape, Value
-from ...sparse import Choice, Sparse, choose
-from ...sparse import encode as compress
+from ...sparse import Costs, Option, Sparse, choose
 from ..artifact import LayerEncoding, Metadata
 from ..lowering import Lowerings
 from ..patterns import integer_inputs
 from .flat import pack
+from .forms import expanding, multiplied, packed
 from .layout import flat_order, stored_shape
 from .schema import ACTIVATIONS, OPS, TYPES
 
 lower = Lowerings("TFLite")
 
-# What a sparse tensor costs beside its values and indices: its description, and with DENSIFY a second tensor and an op.
-DESCRIPTION = {2: 136, 4: 196}
-DENSIFY = 72
+# The opcode version of a FULLY_CONNECTED with sparse weights: with any other, exactly, a runtime takes them for dense ones.
+SPARSE = 8
 
 FUSABLE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D"}
 _WIDTHS = {"int32": "Int32Vector", "uint16": "Uint16Vector", "uint8": "Uint8Vector"}
@@ -31,9 +30,8 @@ _WIDTHS = {"int32": "Int32Vector", "uint16": "Uint16Vector", "uint8": "Uint8Vect
 class Writer:
     """Tensors and operators of one model. Tensors are numbers here; shapes leave the batch axis out."""
 
-    def __init__(self, graph: Graph, optimize: str) -> None:
-        self.graph = graph
-        self.optimize = optimize
+    def __init__(self, graph: Graph, optimize: str, costs: Costs) -> None:
+        self.graph, self.optimize, self.costs = graph, optimize, costs
         self.readers = graph.readers
         self.tensors: list[dict[str, Any]] = []
         self.operators: list[dict[str, Any]] = []
@@ -83,48 +81,45 @@ class Writer:
             return self.constant(np.zeros(channels, np.float32))
         return self.constant(bias, f"{node.source or node.name}.bias")
 
-    def weight(
-        self, node: Node, array: Array, *, kind: str = "", positions: int = 1, what: str = "weight"
-    ) -> tuple[int, bool]:
-        """A layer's weight in the encoding that pays; (tensor, whether it is still sparse there).
+    def matrix(self, node: Node, array: Array, places: int, what: str = "weight") -> tuple[int, bool]:
+        """A matrix multiplied with `places` vectors, in the form that pays; (tensor, whether it is still sparse there)."""
+        sparse = packed(array)
+        options = expanding(array, sparse, "pointwise", array.size * places, self.costs)
+        if sparse is not None:
+            options.append(multiplied(sparse, places, self.costs))
+        encoding = self.choose(node, array, options)
+        if sparse is not None and encoding == "csr":
+            return self.sparse_constant(sparse, f"{node.source or node.name}.{what}"), True
+        return self.stored(node, array, None if encoding == "dense" else sparse, what), False
 
-        `kind` is "linear" or "pointwise" when the op that reads it can multiply a sparse matrix, which it does at every position.
-        """
-        name = f"{node.source or node.name}.{what}"
-        packed, sizes, choice = self._encoding(array, kind, positions)
+    def table(self, node: Node, array: Array) -> int:
+        """A weight that no kernel multiplies: it is looked up."""
+        sparse = packed(array)
+        encoding = self.choose(node, array, expanding(array, sparse, "pointwise", 0, self.costs))
+        return self.stored(node, array, None if encoding == "dense" else sparse)
+
+    def choose(self, node: Node, array: Array, options: Sequence[Option]) -> str:
+        """The encoding that pays, of a layer's forms."""
+        choice = choose(options, optimize=self.optimize)
         nonzeros = int(np.count_nonzero(array))
-        stored = sizes[choice.encoding]
+        stored = next(option.bytes for option in options if option.encoding == choice.encoding)
         self.encodings.append(
             LayerEncoding(node.name, node.source, array.shape, choice.encoding, nonzeros, array.size, stored, choice.reason)
         )
-        if packed is None or choice.encoding == "dense":
-            return self.constant(array, name), False
-        tensor = self._sparse(packed, name)
-        if choice.encoding == "csr":
-            return tensor, True
+        return choice.encoding
+
+    def stored(self, node: Node, array: Array, sparse: Sparse | None, what: str = "weight") -> int:
+        """A weight for a dense op: as it is, or in `sparse` form and expanded at load."""
+        name = f"{node.source or node.name}.{what}"
+        if sparse is None:
+            return self.constant(array, name)
         self.tensors.append({"shape": array.shape})
         dense = len(self.tensors) - 1
-        self._operator("DENSIFY", [tensor], dense, {}, 1)
-        return dense, False
+        self._operator("DENSIFY", [self.sparse_constant(sparse, name)], dense, {}, 1)
+        return dense
 
-    def runs_sparse(self, array: Array, kind: str, positions: int) -> bool:
-        """Whether `weight` would keep the matrix sparse for an op of this kind."""
-        return self._encoding(array, kind, positions)[2].encoding == "csr"
-
-    def _encoding(self, array: Array, kind: str, positions: int) -> tuple[Sparse | None, dict[str, int], Choice]:
-        nonzeros = int(np.count_nonzero(array))
-        sizes = {"dense": array.nbytes}
-        # An index takes a byte at least: nearly full weights need no closer look.
-        if 5 * nonzeros > array.nbytes:
-            return None, sizes, choose(sizes, nonzeros, array.size, optimize=self.optimize)
-        packed = min((compress(array, levels, at_least=1) for levels in _levels(array.ndim)), key=lambda s: s.nbytes)
-        stored = packed.nbytes + DESCRIPTION[array.ndim]
-        sizes["csr+densify"] = stored + DENSIFY
-        if kind:
-            sizes["csr"] = stored
-        return packed, sizes, choose(sizes, nonzeros, array.size, kind=kind, positions=positions, optimize=self.optimize)
-
-    def _sparse(self, packed: Sparse, name: str) -> int:
+    def sparse_constant(self, packed: Sparse, name: str) -> int:
+        """A constant that only an op for sparse weights may read."""
         self.buffers.append(packed.values.tobytes())
         levels: list[dict[str, Any]] = []
         for level in packed.levels:
@@ -161,10 +156,15 @@ class Writer:
         alone = len(self.readers[name]) == 1 and name not in self.graph.outputs
         alone = alone and sum(tensor == made for tensor, _ in self._made.values()) == 1
         maker = self._maker.get(made)
+        while maker is not None and maker["code"] == "RESHAPE" and self._reads(maker["inputs"][0]) == 1:
+            maker = self._maker.get(maker["inputs"][0])
         if not alone or maker is None or maker["code"] not in FUSABLE or maker["options"].get("activation"):
             return False
         maker["options"]["activation"] = ACTIVATIONS[activation]
         return True
+
+    def _reads(self, tensor: int) -> int:
+        return sum(list(each["inputs"]).count(tensor) for each in self.operators)
 
     # Values
 
@@ -225,6 +225,9 @@ class Writer:
         return self.gather(tensor, np.argsort(order), shape, len(shape) - 1)
 
     def reshape(self, tensor: int, shape: Shape, rows: int = 1) -> int:
+        maker = self._maker.get(tensor)
+        if maker is not None and maker["code"] == "RESHAPE":
+            tensor = maker["inputs"][0]
         if tuple(self.tensors[tensor]["shape"]) == (rows, *shape):
             return tensor
         return self.op("RESHAPE", [tensor, self.integers(-1, *shape)], shape, rows=rows)
@@ -240,6 +243,19 @@ class Writer:
 
     # The file
 
+    def _leave_out_unread(self, ends: Sequence[int]) -> dict[int, int]:
+        """Drops operators whose result nobody reads, and tensors left without a reader; returns the new numbers of the others."""
+        read = set(ends)
+        kept: list[dict[str, Any]] = []
+        for operator in reversed(self.operators):
+            if read.intersection(operator["outputs"]):
+                read.update(operator["inputs"])
+                kept.insert(0, operator)
+        number = {old: new for new, old in enumerate(sorted(read))}
+        self.tensors = [self.tensors[i] for i in number]
+        self.operators = [{**each, **{end: [number[i] for i in each[end]] for end in ("inputs", "outputs")}} for each in kept]
+        return number
+
     def finish(self, metadata: Metadata) -> bytes:
         outputs: dict[str, int] = {}
         for name in self.graph.outputs:
@@ -254,6 +270,8 @@ class Writer:
         inputs = {name: number for number, name in enumerate(self.graph.inputs)}
         for number in (*inputs.values(), *outputs.values()):
             self.tensors[number]["shape_signature"] = (-1, *self.tensors[number]["shape"][1:])
+        renumbered = self._leave_out_unread([*inputs.values(), *outputs.values()])
+        inputs, outputs = ({name: renumbered[i] for name, i in ends.items()} for ends in (inputs, outputs))
         subgraph = {
             "tensors": self.tensors,
             "inputs": list(inputs.values()),
@@ -275,11 +293,6 @@ class Writer:
             "signature_defs": [signature],
         }
         return pack("Model", model, size + 4096)
-
-
-def _levels(axes: int) -> tuple[str, ...]:
-    # Rows of taps cost a segment each; a tree costs one only where there is something, which wins when hardly anything is.
-    return ("dc",) if axes == 2 else ("dddc", "dccc")
 
 
 def _packed(operator: dict[str, Any]) -> dict[str, Any]:

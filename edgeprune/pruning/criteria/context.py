@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,22 +11,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import EdgepruneError
 from ..masks import Masks
 
 if TYPE_CHECKING:
     from ...data import Split
+    from ..flow import Probe
 
 
 @dataclass(frozen=True)
 class Context:
-    """`masks`: the weights that are not masked yet (scores of others are not read); `data`: the training part, if any."""
+    """`masks`: the weights that are not masked yet (scores of others are not read); `data`: the training part, if any.
+
+    `budget` is how many weights the cut will keep, and `probe` follows signals through the network.
+    """
 
     masks: Masks
+    probe: Probe
+    budget: int
     data: Split | None = None
     loss: Callable[[Tensor, Tensor], Tensor] = field(default=F.cross_entropy)
     device: torch.device | str = "cpu"
     seed: int = 0
 
+    def weights(self, module: nn.Module) -> dict[str, Tensor]:
+        """The prunable weights of `module` as they are now, by name, on the CPU."""
+        weights = dict(module.named_parameters(remove_duplicate=False))
+        return {name: weights[name].detach().cpu() for name in self.masks}
+
+    def samples(self, count: int, step: int = 0) -> list[tuple[Tensor, Tensor]]:
+        """About `count` training samples with their labels, drawn by the seed and `step`, in batches on the device.
+
+        Raises EdgepruneError where there is no training data.
+        """
+        if self.data is None or not len(self.data):
+            raise EdgepruneError(
+                "this criterion looks at training samples; give data, or choose one that needs none: magnitude, synflow"
+            )
+        size = min(128, len(self.data))
+        batches = []
+        for x, y in self.data.batches(size, shuffle=True, seed=self.seed + step, device=self.device):
+            batches.append((x, y))
+            if len(batches) >= math.ceil(count / size):
+                break
+        return batches
+
 
 # (module, context) -> a score per weight, by the names of context.masks; larger is worth more
 Criterion = Callable[[nn.Module, Context], dict[str, Tensor]]
+# (module, context) where context.masks is what the cut kept: changes the kept weights to make up for the others
+Refit = Callable[[nn.Module, Context], None]

@@ -9,5 +9,4 @@ from .context import Context
 
 def magnitude(module: nn.Module, context: Context) -> dict[str, Tensor]:
     """|w|, comparable across layers. Needs no data."""
-    weights = dict(module.named_parameters(remove_duplicate=False))
-    return {name: weights[name].detach().abs().cpu() for name in context.masks}
+    return {name: weight.abs() for name, weight in context.weights(module).items()}

@@ -1,0 +1,136 @@
+"""Whether a profile says the same twice, and what a loop written by hand says.
+
+    edgeprune export samples/mnist/lenet_300_100.pt --target tflite,onnx,c -o dense
+    edgeprune export out/mnist-1024x/pruned.pt --target tflite,onnx,c -o small      # pruned.pt: python3 dev.py demo
+    python benchmarks/profile_repeat.py measure dense small --out benchmarks/profile_repeat.json
+    python benchmarks/profile_repeat.py table benchmarks/profile_repeat.json --markdown benchmarks/profile_repeat.md
+
+Five times over, every artifact is profiled as `edgeprune profile` does it, and beside each profile of a .tflite or .onnx file a
+process of its own runs the plainest loop around the same runtime: a clock before and after as many runs as fit a fifth of a
+millisecond, again and again for two seconds, the median of these. So short, because another process that is let in between would
+count for all runs of a batch. About two minutes, on a machine with nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeprune.profiling import profile, profile_on
+
+TURNS = 5
+BATCH_SECONDS = 2e-4
+
+
+def bare(path: str) -> float:
+    """Microseconds a run."""
+    if path.endswith(".tflite"):
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(path, num_threads=1)
+        interpreter.allocate_tensors()
+        given = interpreter.get_input_details()[0]
+        interpreter.set_tensor(given["index"], np.random.default_rng(0).random(given["shape"], np.float32))
+        run = interpreter.invoke
+    else:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(path, options)
+        binding = session.io_binding()
+        shape = [n if isinstance(n, int) else 1 for n in session.get_inputs()[0].shape]
+        binding.bind_cpu_input(session.get_inputs()[0].name, np.random.default_rng(0).random(shape, np.float32))
+        binding.bind_output(session.get_outputs()[0].name)
+
+        def run() -> None:
+            session.run_with_iobinding(binding)
+
+    def timed(runs: int) -> float:
+        start = time.perf_counter()
+        for _ in range(runs):
+            run()
+        return (time.perf_counter() - start) / runs
+
+    batch = max(round(BATCH_SECONDS / min(timed(1) for _ in range(1000))), 1)
+    times = []
+    end = time.perf_counter() + 2.5
+    while time.perf_counter() < end:
+        times.append(timed(batch))
+    return 1e6 * statistics.median(times[len(times) // 5 :])
+
+
+def measure(folders: list[str], out: str) -> None:
+    artifacts = [path for folder in folders for suffix in ("tflite", "onnx", "c") if (path := Path(folder, f"model.{suffix}")).is_file()]
+    rows: dict[str, dict[str, Any]] = {}
+    for turn in range(TURNS):
+        for path in artifacts:
+            found = profile_on("host", path) if path.suffix == ".c" else profile(path)
+            key = f"{path.parent.name}/{path.name}"
+            row = rows.setdefault(key, {"file": key, "runtime": found.runtime, "profiles_us": [], "bare_us": [], "settled": 0})
+            row["profiles_us"].append(round(1e3 * found.latency_ms.p50, 4))
+            row["settled"] += found.settled
+            row["cpu"], row["load_average"] = found.device.cpu, found.device.load_average
+            if path.suffix != ".c":
+                done = subprocess.run([sys.executable, __file__, "bare", str(path)], capture_output=True, text=True, check=True)
+                row["bare_us"].append(round(float(done.stdout.split()[-1]), 4))
+            print(turn, key, row["profiles_us"][-1], row["bare_us"][-1:], flush=True)
+    Path(out).write_text(json.dumps(list(rows.values()), indent=1) + "\n")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"Five profiles of each artifact on one thread of an {rows[0]['cpu']}, microseconds, and a loop written by hand beside each.",
+        "Made by `benchmarks/profile_repeat.py`; its head says how. Spread is the largest median over the smallest, minus one.",
+        "",
+        "| artifact | runtime | medians of the five | spread | loop by hand | profile over loop |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        times = row["profiles_us"]
+        hand = f"{statistics.median(row['bare_us']):.3g}" if row["bare_us"] else ""
+        ratio = f"{against(row):.3f}" if row["bare_us"] else ""
+        medians = ", ".join(f"{t:.3g}" for t in times)
+        lines.append(f"| {row['file']} | {row['runtime']} | {medians} | {spread(row):.1%} | {hand} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+def spread(row: dict[str, Any]) -> float:
+    return max(row["profiles_us"]) / min(row["profiles_us"]) - 1
+
+
+def against(row: dict[str, Any]) -> float:
+    """The profiles' median over the loop's."""
+    return statistics.median(row["profiles_us"]) / statistics.median(row["bare_us"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("bare")
+    one.add_argument("path")
+    taking = commands.add_parser("measure")
+    taking.add_argument("folders", nargs="+")
+    taking.add_argument("--out", required=True)
+    writing = commands.add_parser("table")
+    writing.add_argument("json")
+    writing.add_argument("--markdown", required=True)
+    given = parser.parse_args()
+    if given.command == "bare":
+        print(bare(given.path))
+    elif given.command == "measure":
+        measure(given.folders, given.out)
+    else:
+        Path(given.markdown).write_text(table(json.loads(Path(given.json).read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""How fast stock LiteRT runs a sparse ResNet-18, beside its own dense run of the same weights.
+
+    python benchmarks/tflite_speed.py [--size 32] [--seconds 15] [--densities 50,20,10,5,1,0.1] [--markdown FILE]
+
+Uniform random masks, every shape kept (nothing is removed), batch 1, one thread. All run in this process, a few calls of each in
+turns, so that each finds the caches as the others left them; the numbers are medians over all calls, in processor time of the one
+thread, which other work on the machine disturbs least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from c_speed import resnet18
+
+from edgeprune.formats import Runner, load, write
+from edgeprune.sparse import Costs
+
+# With these, no sparse form ever pays.
+NEVER_SPARSE = Costs(sparse_ns=1e6, check_ns=1e6)
+GOALS = ("latency", "size", "memory")
+
+
+def medians(runners: Mapping[str, Runner], seconds: float, each: int = 3) -> dict[str, tuple[float, float]]:
+    """name: (median, 10th percentile), in milliseconds of the thread's own time."""
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or min(map(len, times.values())) < 5 * each:
+        for name, runner in runners.items():
+            for _ in range(each):
+                begin = time.thread_time_ns()
+                runner.invoke()
+                times[name].append((time.thread_time_ns() - begin) / 1e6)
+    return {name: (float(np.median(t)), float(np.percentile(t, 10))) for name, t in times.items()}
+
+
+def measure(size: int, density: float, seconds: float, folder: Path) -> str:
+    """A row of the table."""
+    graph = resnet18(size, density)
+    x = np.random.default_rng(1).standard_normal((1, 3, size, size)).astype(np.float32)
+    paths, forms = {"dense": folder / f"dense{density}.tflite"}, {}
+    write(graph, paths["dense"], costs=NEVER_SPARSE, optimize="latency")
+    for goal in GOALS:
+        paths[goal] = folder / f"{goal}{density}.tflite"
+        forms[goal] = Counter(e.encoding for e in write(graph, paths[goal], optimize=goal))
+    runners = {name: load(path) for name, path in paths.items()}
+    results = {}
+    for name, runner in runners.items():
+        runner.feed(x)
+        runner.invoke()
+        results[name] = runner.fetch()[0]
+        error = float(np.abs(results[name] - results["dense"]).max() / np.abs(results["dense"]).max())
+        assert error < 1e-5, f"{name} and dense differ by {error}"
+    times = medians(runners, seconds)
+    dense = times["dense"][0]
+    cells = [f"{times['dense'][0]:.3g} ({times['dense'][1]:.3g})"]
+    for goal in GOALS:
+        median, low = times[goal]
+        cells += [f"{median:.3g} ({low:.3g})", f"{dense / median:.2f}", f"{paths[goal].stat().st_size / 1e3:,.0f}"]
+    said = ", ".join(f"{count} {form}" for form, count in forms["latency"].most_common())
+    return f"| {100 * density:g} % | {' | '.join(cells)} | {said} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--densities", default="50,20,10,5,1,0.1")
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    columns = " | ".join(f"{goal} | times faster | kB" for goal in GOALS)
+    lines = [
+        f"ResNet-18 at {options.size} px, one thread, batch 1, milliseconds of processor time (median; in brackets the 10th percentile):",
+        "",
+        f"| density | dense | {columns} | layers of the latency file |",
+        "|---" * (3 + 3 * len(GOALS)) + "|",
+    ]
+    print("\n".join(lines), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for percent in options.densities.split(","):
+            lines.append(measure(options.size, float(percent) / 100, options.seconds, Path(folder)))
+            print(lines[-1], flush=True)
+    if options.markdown:
+        options.markdown.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
