@@ -117,6 +117,27 @@ def test_a_grouped_convolution_reads_one_constant_a_group() -> None:
         assert_close(graph.at((3, *size)).run(x), small.at((3, *size)).run(x), 1e-12)
 
 
+def test_small_maps_cost_functions_that_size_leaves_out_and_then_refuses() -> None:
+    graph = block("silu", 5)
+    small = check(shrink(graph, optimize="size"))
+    assert small.values["b"].channels == 8 + 24
+    for size in [(4, 4), (4, 7), (8, 9), (12, 5)]:
+        x = np.random.default_rng(1).standard_normal((2, 3, *size))
+        assert_close(graph.at((3, *size)).run(x), small.at((3, *size)).run(x), 1e-11)
+    with pytest.raises(ValueError, match=r"at least \(4, 4\) places"):
+        small.at((3, 3, 9))
+    assert shrink(small, optimize="size") == small
+
+
+def test_a_map_that_is_small_when_captured_keeps_the_functions_it_needs() -> None:
+    graph = block("relu", 5).at((3, 3, 9))
+    small = check(shrink(graph, optimize="size"))
+    assert small.values["b"].channels == 8 + 9 * 5 - 1
+    for size in [(1, 4), (2, 5), (3, 9), (8, 9)]:
+        x = np.random.default_rng(1).standard_normal((2, 3, *size))
+        assert_close(graph.at((3, *size)).run(x), small.at((3, *size)).run(x), 1e-11)
+
+
 def test_padding_on_one_side_has_fewer_functions() -> None:
     graph = block("relu", padding=((0, 1), (1, 0)))
     small = check(shrink(graph))

@@ -41,7 +41,10 @@ def taps(
 
 @dataclass(frozen=True, eq=False)
 class Conv(Op):
-    """Cross-correlation. weight: [out, in / groups, *kernel]; padding: (before, after) zeros per spatial axis."""
+    """Cross-correlation. weight: [out, in / groups, *kernel]; padding: (before, after) zeros per spatial axis.
+
+    `least`: the fewest places an axis of its input may have, where its weights were made for no fewer; () for any number.
+    """
 
     weight: Array
     bias: Array | None = None
@@ -49,6 +52,7 @@ class Conv(Op):
     padding: Pads = ((0, 0), (0, 0))
     dilation: Shape = (1, 1)
     groups: int = 1
+    least: Shape = ()
 
     @property
     def kernel(self) -> Shape:
@@ -68,6 +72,8 @@ class Conv(Op):
             raise ValueError(f"expected channels and {len(self.kernel)} spatial axes")
         if x.channels != self.weight.shape[1] * self.groups:
             raise ValueError(f"expected {self.weight.shape[1] * self.groups} channels")
+        if any(n < least for n, least in zip(x.shape[1:], self.least, strict=False)):
+            raise ValueError(f"it was made for maps of at least {self.least} places; shrink without optimize='size' for smaller")
         size = [n + sum(p) for n, p in zip(x.shape[1:], self.padding, strict=True)]
         places = windows(size, self.kernel, self.stride, self.dilation)
         if min(places) < 1:

@@ -36,12 +36,14 @@ def shrink(graph: Graph, *, fold: bool = True, optimize: str = "") -> Graph:
     """The same function with every dead channel removed; a second call changes nothing.
 
     `fold=False` leaves batch norms where they are, for a network that will be trained on. `optimize="size"` also breaks ties
-    with gathers and scatters where that leaves fewer numbers to store (see `untie`); runtimes may take longer over it.
-    Raises ValueError for another `optimize`.
+    with gathers and scatters where that leaves fewer numbers to store (see `untie`), over which runtimes may take longer; and the
+    graph may refuse maps smaller than a depthwise kernel's reach (see `merge_borders`). Raises ValueError for another `optimize`.
     """
     if optimize not in ("", "size"):
         raise ValueError(f"optimize={optimize!r} is unknown here; use 'size', or leave it out")
     graph = _stable(graph, fold)
+    if optimize:
+        graph = _stable(merge_borders(graph, every_size=False), fold)
     while optimize:
         before = graph
         graph = _stable(untie(graph), fold)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Graph, Mask, Node, Op
+from ..graph import Array, Graph, Mask, Node, Op, Shape
 from ..ops import Activation, AdaptiveAvgPool, Conv, Linear, Mean, Mul
 from ..ops.linear import affine_bias
 from .constants import constants
@@ -29,7 +29,7 @@ CAN_TELL = {
 }  # fmt: skip
 
 
-def merge_borders(graph: Graph) -> Graph:
+def merge_borders(graph: Graph, *, every_size: bool = True) -> Graph:
     """Replaces channels that are constant but for a padded border by those few functions of the border that they are made of.
 
     Before:  b: 96 = Conv(depthwise, 3x3, padded) <- a  # 40 channels of a are constant;  c = Relu(b);  d = Conv(1x1) <- c
@@ -37,13 +37,21 @@ def merge_borders(graph: Graph) -> Graph:
 
     Exact at every input size. Also through means and through products with constant gates, as squeeze-and-excite has them. Leaves
     alone: as few channels as functions, readers that are no 1x1 convolutions, activations that cannot tell.
+
+    With `every_size` false, functions that tell apart places near both borders at once are left out where the maps have no such
+    places: 24 in place of 80 under a 5x5 kernel. The convolution then refuses maps so small that they have some.
     """
     found, readers = constants(graph), graph.readers
     changed: dict[str, Op] = {}
     for node in graph.nodes:
         chain = _chain(graph, node, readers, found)
         if chain is not None:
-            changed.update(_merged(chain, changed, found[node.inputs[0]], found[node.name]))
+            least = (0,) * len(chain.op.kernel)
+            if not every_size:
+                reach = tuple((k - 1) * d for k, d in zip(chain.op.kernel, chain.op.dilation, strict=True))
+                size = graph.values[node.inputs[0]].shape[1:]
+                least = tuple(r if n >= r else 0 for n, r in zip(size, reach, strict=True))
+            changed.update(_merged(chain, changed, found[node.inputs[0]], found[node.name], least))
     return graph.with_nodes(replace(n, op=changed.get(n.name, n.op)) for n in graph.nodes) if changed else graph
 
 
@@ -93,8 +101,8 @@ def _layers(
     return None if name in graph.outputs else layers
 
 
-def _merged(chain: _Chain, changed: Mapping[str, Op], held: Array, made: Array) -> dict[str, Op]:
-    """The ops that change, by node name; none where nothing is won."""
+def _merged(chain: _Chain, changed: Mapping[str, Op], held: Array, made: Array, least: Shape) -> dict[str, Op]:
+    """The ops that change, by node name; none where nothing is won. `least`: how small maps come; 0 for any size."""
     op = chain.op
     outs = len(op.weight)
     c = held[np.arange(outs) * op.groups // outs]
@@ -110,7 +118,7 @@ def _merged(chain: _Chain, changed: Mapping[str, Op], held: Array, made: Array) 
         taps, shares, constant = _taps(op, c, border)
         gain, offset, unit = 1.0, 1.0, 1.0
     else:
-        taps, shares, constant = _insides(op, c, border, chain.activation)
+        taps, shares, constant = _insides(op, c, border, chain.activation, least)
         gain, offset, unit = CAN_TELL[chain.activation.kind]
     # The free channels with the largest constants and factors carry the functions; the other free ones go.
     size = np.where(free, np.abs(c) * np.abs(np.nan_to_num(factors)).min(0), 0.0)
@@ -125,6 +133,8 @@ def _merged(chain: _Chain, changed: Mapping[str, Op], held: Array, made: Array) 
             weight[(slot, 0, *tap)] = gain / c[slot]
         bias[slot] = offset - gain * len(inside)
     result: dict[str, Op] = {}
+    if chain.activation is not None and any(least):
+        op = replace(op, least=tuple(map(max, least, op.least or least)))
     result[chain.node.name] = replace(op, weight=weight.astype(op.weight.dtype), bias=bias.astype(op.weight.dtype))
     for (reader, factor), columns in zip(chain.readers, weights, strict=True):
         known = border & ~np.isnan(factor)
@@ -161,10 +171,11 @@ def _taps(op: Conv, c: Array, border: Mask) -> tuple[Taps, Array, Array]:
     return [[tuple(t)] for t in np.argwhere(outside)], weight[:, outside], bias + weight[:, ~outside].sum(1)
 
 
-def _insides(op: Conv, c: Array, border: Mask, activation: Activation) -> tuple[Taps, Array, Array]:
+def _insides(op: Conv, c: Array, border: Mask, activation: Activation, least: Shape) -> tuple[Taps, Array, Array]:
     """With an activation: whether the taps between two corners are all inside. As `_taps` otherwise.
 
-    Along an axis the taps inside are an interval [low, high]; a function of it is a sum over "low <= a and high >= b".
+    Along an axis the taps inside are an interval [low, high]; a function of it is a sum over "low <= a and high >= b". Where
+    maps are so large that no place is near both borders, it is a sum over "low <= a" and "high >= b", one by one.
     """
     # Per axis: what low and high can be. Windows that start `stride` apart meet the near border in few ways.
     ranges = [
@@ -182,6 +193,9 @@ def _insides(op: Conv, c: Array, border: Mask, activation: Activation) -> tuple[
         where: tuple[Any, ...] = (slice(None), *state)
         values[where] = bias + weight[(slice(None), *box)].reshape(len(weight), -1).sum(1)
     values = activation.run(values)
+    for axis in (2 * i for i, n in enumerate(least) if n):
+        low, high = values.take([-1], axis + 2), values.take([0], axis + 1)
+        values = low + high - low.take([0], axis + 1)
     # Differences turn values at intervals into shares of "at least this interval".
     for axis in range(len(flat)):
         values = np.moveaxis(values, axis + 1, 0)
@@ -197,9 +211,10 @@ def _insides(op: Conv, c: Array, border: Mask, activation: Activation) -> tuple[
         share = values[where]
         bounds = [r[i] for r, i in zip(flat, state, strict=True)]
         corners = sorted(set(itertools.product(*({bounds[2 * i], bounds[2 * i + 1]} for i in range(len(ranges))))))
+        both = [bounds[2 * i] < flat[2 * i][-1] and bounds[2 * i + 1] > flat[2 * i + 1][0] for i, n in enumerate(least) if n]
         if not any(outside[corner] for corner in corners):
             constant = constant + share
-        elif share.any():
+        elif share.any() and not any(both):
             taps.append([corner for corner in corners if outside[corner]])
             shares.append(share)
     return taps, np.stack(shares, 1) if shares else np.zeros((len(weight), 0)), constant

@@ -49,6 +49,10 @@ def _within(name: str, criterion: str, paper: str, when: str) -> Method:
     return Method(name, CRITERIA[criterion], SCHEDULES[name], "training", paper=paper, when=when)
 
 
+def _whole(name: str, needs: str, paper: str, when: str) -> Method:
+    return Method(name, CRITERIA["magnitude"], SCHEDULES[name], needs, True, paper, when)
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -62,20 +66,25 @@ METHODS: dict[str, Method] = {
         _rounds("igq", "Vysogorets and Kempe 2021", "fixed shares that keep small layers whole"),
         _rounds("layerwise", "Han et al. 2015", "the same share of every layer"),
         _rounds("random", "", "the floor to compare with"),
-        _once("snip", "labels", "Lee, Ajanthan and Torr 2019", "an untrained network, up to about 50x"),
-        _once("grasp", "labels", "Wang, Zhang and Grosse 2020", "an untrained network, up to about 50x"),
+        _once("snip", "labels", "Lee, Ajanthan and Torr 2019", "an untrained network, mild ratios"),
+        _once("grasp", "labels", "Wang, Zhang and Grosse 2020", "an untrained network, mild ratios"),
         _once("iterative-snip", "labels", "de Jorge et al. 2021", "an untrained network, high ratios"),
         _once("force", "labels", "de Jorge et al. 2021", "an untrained network, high ratios"),
         _once("synflow", "nothing", "Tanaka et al. 2020", "an untrained network, the highest ratios; no data"),
-        _once("wanda", "inputs", "Sun et al. 2024", "no retraining, up to about 4x"),
-        _once("obc", "inputs", "Frantar and Alistarh 2022", "no retraining, small layers, up to about 8x"),
-        _once("sparsegpt", "inputs", "Frantar and Alistarh 2023", "no retraining, wide layers, up to about 8x"),
+        _once("wanda", "inputs", "Sun et al. 2024", "no retraining, mild ratios"),
+        _once("obc", "inputs", "Frantar and Alistarh 2022", "no retraining, mild ratios, layers of up to 2,048 inputs"),
+        _once("sparsegpt", "inputs", "Frantar and Alistarh 2023", "no retraining, mild ratios, layers of any width"),
         _within("gradual", "magnitude", "Zhu and Gupta 2017", "one training instead of rounds"),
         _within("dpf", "magnitude", "Lin et al. 2020", "one training in which a cut weight may come back"),
         _within("rigl", "erk", "Evci et al. 2020", "one training that is sparse from its first step"),
         _within("set", "erk", "Mocanu et al. 2018", "like rigl, without dense gradients"),
         _within("dnw", "layerwise", "Wortsman, Farhadi and Rastegari 2019", "one training at a fixed share of every layer"),
         _within("ac-dc", "magnitude", "Peste et al. 2021", "one training, when the dense network is wanted too"),
+        _once("hydra", "training", "Sehwag et al. 2020", "a network that is to hold against attacks; with robust training"),
+        _whole("l1-filters", "nothing", "Li et al. 2017", "whole filters go, dense layers stay; mild ratios"),
+        _whole("tpp", "training", "Wang and Fu 2023", "whole filters, where many of them go"),
+        _whole("polarization", "training", "Zhuang et al. 2020", "whole filters, the layers' shares found by the training"),
+        _whole("stripes", "training", "Meng et al. 2020", "taps of filters go as a whole"),
     )
 }
 

@@ -3,7 +3,7 @@
 A network is followed in its neutral form (the structural probe of all-alive pruning, Kim, Shim and Lee 2021; the same
 network as in SynFlow, Tanaka et al. 2020, with masks for weights): biases are left out, activations and normalisations pass
 their input on, a maximum becomes a sum. So nothing cancels, nothing is clipped, and a channel is zero only where nothing arrives.
-An operation missing in the table is refused by name.
+An operation missing in the table is refused by name. Layers and pools are in layers.py, which fills the same table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import EdgepruneError
-from .semiring import Conv, Semiring
+from .semiring import Semiring
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Call:
 
     def on(self, **values: Any) -> Any:
         """The operation itself, with these arguments in place of the recorded ones and signals as plain tensors."""
-        args = {key: _plain(value) for key, value in {**self.args, **values}.items()}
+        args = {key: plain(value) for key, value in {**self.args, **values}.items()}
         in_order = [args.pop(key) for key in self.positions]
         return self.target(*in_order, **args)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if isinstance(value, (Signal, Edges)):
         return value.value
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 Meaning = Callable[[Call], Any]
@@ -72,7 +72,9 @@ def meaning(name: str) -> Meaning | None:
     return TABLE.get(name) or TABLE.get(name.removesuffix("_"))
 
 
-def _means(*names: str) -> Callable[[Meaning], Meaning]:
+def means(*names: str) -> Callable[[Meaning], Meaning]:
+    """Enters a function in the table under these schema names."""
+
     def add(function: Meaning) -> Meaning:
         TABLE.update(dict.fromkeys(names, function))
         return function
@@ -80,14 +82,15 @@ def _means(*names: str) -> Callable[[Meaning], Meaning]:
     return add
 
 
-def _first(call: Call) -> Any:
+def first(call: Call) -> Any:
+    """The first argument."""
     return next(iter(call.args.values()))
 
 
 # ---- values passed on -----------------------------------------------------------------------------------------------
 
 
-@_means(
+@means(
     "relu", "relu6", "hardtanh", "hardswish", "silu", "gelu", "mish", "elu", "selu", "celu", "leaky_relu", "prelu", "rrelu",
     "tanh", "softsign", "hardshrink", "softshrink", "tanhshrink", "abs", "neg", "square", "sqrt", "pow", "clamp", "clamp_max",
     "dropout", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "batch_norm", "layer_norm", "group_norm",
@@ -95,10 +98,10 @@ def _first(call: Call) -> Any:
     "float", "lift_fresh_copy", "log_softmax", "round", "floor", "sign", "nan_to_num",
 )  # fmt: skip
 def _same(call: Call) -> Any:
-    return _first(call)
+    return first(call)
 
 
-@_means(
+@means(
     "sigmoid",
     "hardsigmoid",
     "softmax",
@@ -111,10 +114,10 @@ def _same(call: Call) -> Any:
     "logsigmoid",
 )
 def _never_closed(call: Call) -> Signal:
-    return Signal(_first(call).value, open=True)
+    return Signal(first(call).value, open=True)
 
 
-@_means(
+@means(
     "view", "reshape", "flatten", "unflatten", "permute", "transpose", "t", "swapaxes", "movedim", "unsqueeze", "squeeze",
     "expand", "expand_as", "repeat", "select", "slice", "narrow", "chunk", "split", "split_with_sizes", "tensor_split",
     "unbind", "roll", "flip", "index", "index_select", "repeat_interleave", "pixel_shuffle", "pixel_unshuffle", "im2col",
@@ -124,33 +127,33 @@ def _never_closed(call: Call) -> Signal:
 )  # fmt: skip
 def moved(call: Call) -> Any:
     """The same values at other places; also of a weight on its way to its layer."""
-    first = _first(call)
+    source = first(call)
     if str(call.target).startswith("aten.view"):
         # The walk's values may lie in memory otherwise than the network's.
-        call = replace(call, target=torch.ops.aten.reshape.default, args={"self": first, "shape": call.args["size"]})
+        call = replace(call, target=torch.ops.aten.reshape.default, args={"self": source, "shape": call.args["size"]})
         call = replace(call, positions=["self", "shape"])
 
     def wrapped(value: Any, parameter: Any) -> Any:
         if isinstance(value, (list, tuple)):
             parameters = parameter if parameter is not None else [None] * len(value)
             return [wrapped(v, p) for v, p in zip(value, parameters, strict=True)]
-        return replace(first, value=value) if isinstance(first, Signal) else Edges(first.name, value, parameter)
+        return replace(source, value=value) if isinstance(source, Signal) else Edges(source.name, value, parameter)
 
-    if isinstance(first, Edges):
-        return wrapped(call.on(), call.on(**{call.positions[0]: first.parameter}))
-    if not isinstance(first, Signal):
+    if isinstance(source, Edges):
+        return wrapped(call.on(), call.on(**{call.positions[0]: source.parameter}))
+    if not isinstance(source, Signal):
         raise EdgepruneError(f"{call.layer}: {call.target} reads a constant at places that depend on the input")
     return wrapped(call.on(), None)
 
 
-@_means("pad", "constant_pad_nd")
+@means("pad", "constant_pad_nd")
 def _padded(call: Call) -> Signal:
     # The value of the border is a constant like a bias: no signal.
     value = call.on(value=0.0) if call.args.get("value") else call.on()
-    return Signal(value, open=_first(call).open)
+    return Signal(value, open=first(call).open)
 
 
-@_means("cat", "concat", "stack")
+@means("cat", "concat", "stack")
 def _joined_in_a_row(call: Call) -> Signal:
     parts = call.args["tensors"]
     like = next(part.value for part in parts if isinstance(part, Signal))
@@ -158,7 +161,7 @@ def _joined_in_a_row(call: Call) -> Signal:
     return Signal(call.on(tensors=values), open=all(isinstance(p, Signal) and p.open for p in parts))
 
 
-@_means(
+@means(
     "upsample_bilinear2d",
     "upsample_bicubic2d",
     "upsample_linear1d",
@@ -195,25 +198,25 @@ def _stretched(signal: Signal, other: Any) -> Signal:
     return signal
 
 
-@_means("add", "sub", "rsub", "maximum", "minimum", "fmod", "remainder", "atan2", "masked_fill")
-def _sum(call: Call) -> Signal:
+@means("add", "sub", "rsub", "maximum", "minimum", "fmod", "remainder", "atan2", "masked_fill")
+def joined(call: Call) -> Signal:
     a, b = _two(call)
     if isinstance(a, Signal) and isinstance(b, Signal):
         return Signal(call.semiring.join(a.value, b.value), open=a.open and b.open)
     return _stretched(a, b) if isinstance(a, Signal) else _stretched(b, a)
 
 
-@_means("where")
+@means("where")
 def _chosen(call: Call) -> Signal:
     parts = [v for v in call.args.values() if isinstance(v, Signal)]
-    shape = _broadcast_shape(*(_plain(v).shape for v in call.args.values() if isinstance(_plain(v), Tensor)))
+    shape = _broadcast_shape(*(plain(v).shape for v in call.args.values() if isinstance(plain(v), Tensor)))
     value = parts[0].value.expand(shape)
     for part in parts[1:]:
         value = call.semiring.join(value, part.value.expand(shape))
     return Signal(value)
 
 
-@_means("mul", "multiply")
+@means("mul", "multiply")
 def _product(call: Call) -> Signal:
     a, b = _two(call)
     if isinstance(a, Signal) and isinstance(b, Signal):
@@ -225,7 +228,7 @@ def _product(call: Call) -> Signal:
     return replace(signal, value=_stretched(signal, constant).value * (constant != 0).to(signal.value.dtype))
 
 
-@_means("div", "true_divide")
+@means("div", "true_divide")
 def _quotient(call: Call) -> Signal:
     a, b = _two(call)
     if not isinstance(b, Signal):
@@ -242,7 +245,7 @@ def _both(call: Call, a: Signal, b: Signal) -> Signal:
     return Signal(call.semiring.both(*_broadcast(left, right)))
 
 
-@_means("matmul", "bmm", "einsum", "mm")
+@means("matmul", "bmm", "einsum", "mm")
 def _contraction(call: Call) -> Signal:
     equation = call.args.get("equation")
     a, b = call.args["tensors"] if equation else _two(call)
@@ -292,7 +295,7 @@ def _volume(size: dict[str, int], letters: list[str]) -> int:
     return volume
 
 
-@_means("scaled_dot_product_attention")
+@means("scaled_dot_product_attention")
 def _attention(call: Call) -> Signal:
     q, k, v, mask = (call.args[key] for key in ("query", "key", "value", "attn_mask"))
     if isinstance(mask, Signal) or not all(isinstance(x, Signal) for x in (q, k, v)):
@@ -305,107 +308,14 @@ def _attention(call: Call) -> Signal:
     return Signal(call.semiring.attend(q.value, k.value, v.value, allowed))
 
 
-# ---- layers ---------------------------------------------------------------------------------------------------------
-
-
-def _edges(call: Call, weight: Any) -> Tensor:
-    if isinstance(weight, Signal):
-        raise EdgepruneError(f"{call.layer}: its weight is computed from the input, which is not known here")
-    return weight.value if isinstance(weight, Edges) else (weight != 0).to(call.semiring.dtype)
-
-
-@_means("linear")
-def _linear(call: Call) -> Signal:
-    x = call.args["input"]
-    return Signal(call.semiring.layer(F.linear, None, x.value, _edges(call, call.args["weight"])))
-
-
-@_means("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def _convolution(call: Call) -> Signal:
-    args, edges = call.args, _edges(call, call.args["weight"])
-    x = args["input"].value
-    n = edges.dim() - 2
-
-    def each(value: Any) -> tuple[int, ...]:
-        value = list(value) if isinstance(value, (list, tuple)) else [value]
-        return tuple(value * n if len(value) == 1 else value)
-
-    dilation, transposed = each(args["dilation"]), "output_padding" in args
-    if args["padding"] == "same":
-        reach = [d * (k - 1) for d, k in zip(dilation, edges.shape[2:], strict=True)]
-        padding = tuple((r // 2, r - r // 2) for r in reach)
-    else:
-        padding = tuple((p, p) for p in each(0 if args["padding"] == "valid" else args["padding"]))
-    if transposed:
-        padding = tuple((p, q - more) for (p, q), more in zip(padding, each(args["output_padding"]), strict=True))
-    conv = Conv(each(args["stride"]), padding, dilation, args["groups"], transposed)
-    return Signal(call.semiring.layer(lambda x, w: call.on(input=x, weight=w, bias=None), conv, x, edges))
-
-
-@_means("embedding")
-def _embedding(call: Call) -> Signal:
-    ids, weight = call.args["indices"].value, _plain(call.args["weight"])
-    return Signal(torch.full((*ids.shape, weight.shape[1]), call.semiring.source, dtype=call.semiring.dtype))
-
-
-# ---- places brought together ----------------------------------------------------------------------------------------
-
-
-@_means("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
-def _pool(call: Call) -> Signal:
-    x, args = _first(call), call.args
-    n = int(str(call.target).split("pool")[1][0])
-    kernel, padding = args["kernel_size"], args["padding"]
-    stride = args["stride"] or kernel
-    largest = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
-    average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
-    dilation = args.get("dilation", 1)
-    if any(d != 1 for d in (dilation if isinstance(dilation, (list, tuple)) else [dilation])):
-        raise EdgepruneError(f"{call.layer}: a dilated maximum pool is not known here")
-
-    def mean(value: Tensor) -> Tensor:
-        return average(value, kernel, stride, padding, args["ceil_mode"])
-
-    def most(value: Tensor) -> Tensor:
-        return largest(value, kernel, stride, padding, ceil_mode=args["ceil_mode"])
-
-    return Signal(call.semiring.pool(mean, most, x.value))
-
-
-@_means(*(f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
-def _adaptive_pool(call: Call) -> Any:
-    n = int(str(call.target).split("pool")[1][0])
-    size = call.args["output_size"]
-    largest = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[n - 1]
-    average = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[n - 1]
-    value = call.semiring.pool(lambda x: average(x, size), lambda x: largest(x, size), _first(call).value)
-    return [Signal(value), None] if "max" in str(call.target) else Signal(value)
-
-
-@_means("mean", "sum", "amax", "amin", "logsumexp", "linalg_vector_norm", "norm", "var", "std")
-def _reduced(call: Call) -> Signal:
-    value = _first(call).value
-    dims = call.args.get("dim")
-    dims = list(range(value.dim())) if dims is None or dims == [] else dims
-    dims = [dims] if isinstance(dims, int) else dims
-    return Signal(call.semiring.reduce(value, dims, bool(call.args.get("keepdim", False))))
-
-
-@_means("max", "min")
-def _extreme(call: Call) -> Any:
-    if "dim" not in call.args:
-        return _sum(call) if "other" in call.args else _reduced(call)
-    return [_reduced(call), None]
-
-
-@_means("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like", "new_empty", "empty_like")
+@means("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like", "new_empty", "empty_like")
 def _fresh(call: Call) -> Tensor:
     value = call.on()
     assert isinstance(value, Tensor)
     return value.clone()
 
 
-@_means("_assert_tensor_metadata", "_assert_async", "sym_size", "sym_numel", "_assert_scalar")
+@means("_assert_tensor_metadata", "_assert_async", "sym_size", "sym_numel", "_assert_scalar")
 def _nothing(call: Call) -> None:
     return None
 

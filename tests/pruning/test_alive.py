@@ -269,3 +269,15 @@ def test_an_unknown_variant_is_refused_with_the_choices() -> None:
     net, probe = small()
     with pytest.raises(EdgepruneError, match="exact or loop"):
         all_alive(probe, scored(net, probe, "random"), 50, variant="exakt")
+
+
+@pytest.mark.parametrize("ratio", [2, 8, 16])
+def test_the_whole_budget_of_a_one_dimensional_network_is_alive(ratio: int) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv1d(2, 8, 9, padding=4), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(8, 16, 5, groups=2, stride=2), nn.ReLU(),
+        nn.ConvTranspose1d(16, 4, 3, stride=2), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 5),
+    )  # fmt: skip
+    probe = Probe(net, (torch.zeros(1, 2, 64),))
+    budget = probe.total // ratio
+    assert holds(probe, all_alive(probe, scored(net, probe, "random"), budget), budget)
