@@ -34,7 +34,11 @@ def _attention(r: Rebuild, node: Node, op: Attention) -> fx.Node:
     if op.bias is not None:
         full = op.bias.reshape((1,) * (rank - op.bias.ndim) + op.bias.shape)
         added.append(r.tensor(node, "bias", full, trained=not _is_mask(op.bias)))
-    added.extend(r.call(torch.unsqueeze, each, 1) for each in mask)
+    for each in mask:
+        # The same for every window and head.
+        for _ in range(rank - 3):
+            each = r.call(torch.unsqueeze, each, 1)
+        added.append(each)
     if op.gain is None and len(added) < 2:
         made = r.call(F.scaled_dot_product_attention, q, k, v, attn_mask=next(iter(added), None), scale=op.scale)
     else:
