@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import edgeprune
+from edgeprune import formats
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O2", "-ffp-contract=fast"]
@@ -33,7 +34,7 @@ def model(mnist_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = edgeprune.shrink(edgeprune.capture(pruned.module, loaded.example_inputs))
     data = edgeprune.load_data(loaded.data_spec)
     path = tmp_path_factory.mktemp("app") / "model.c"
-    said = edgeprune.formats.Metadata(preprocessing=data.preprocessing.to_dict(), classes=data.classes)
+    said = formats.Metadata(preprocessing=data.preprocessing.to_dict(), classes=data.classes)
     edgeprune.write(small, path, metadata=said)
     return path
 
@@ -44,7 +45,7 @@ def expected(model: Path, mnist_sample: Path) -> tuple[bytes, list[int]]:
     inputs = data.test.first(20)[0].numpy()
     p = data.preprocessing
     pixels = np.rint((inputs * p.std[0] + p.mean[0]) / p.scale).astype(np.uint8)
-    return pixels.tobytes(), [int(each.argmax()) for each in edgeprune.formats.load(model).run(inputs)[0]]
+    return pixels.tobytes(), [int(each.argmax()) for each in formats.load(model).run(inputs)[0]]
 
 
 def test_a_static_library_for_phones_gives_digits_their_classes(model: Path, mnist_sample: Path, tmp_path: Path) -> None:
