@@ -148,6 +148,8 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 @click.option("--retrain", default="lr-rewind", show_default=True, help="lr-rewind, fine-tune, weight-rewind or none.")
 @click.option("--rewind-to", type=click.Path(), help="An earlier checkpoint, for weight-rewind.  [default: CHECKPOINT]")
 @click.option("--distill", type=float, default=0.0, show_default=True, help="Share of the loss from imitating CHECKPOINT.")
+@click.option("--robust", help="Train against attacks: trades or adversarial.  [default: do not]")
+@click.option("--epsilon", type=float, default=8 / 255, show_default="8/255", help="How far it moves a pixel, of 0 to 1.")
 @click.option("--aap/--no-aap", default=True, help="All-alive pruning: no budget for dead connections.", show_default=True)
 @click.option("--rounds", type=click.IntRange(1), help="Prune-and-retrain rounds.  [default: by the ratio]")
 @click.option("--epochs", type=click.IntRange(0), help="Epochs of retraining per round.  [default: by the data]")

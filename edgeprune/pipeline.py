@@ -49,9 +49,9 @@ def compress(
     `build` also compiles the C model: "host", or a target of `edgeprune.formats.c.CROSS`.
     `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
     what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
-    goes to `edgeprune.prune` (method, schedule, retrain, distill, aap, rounds, epochs, lr, batch_size, seed, device, precision).
-    `optimize` is "size", "latency" or "memory": what forms of sparse layers are chosen by, for the `target_device` (a name that
-    `edgeprune targets` lists, or a folder that `edgeprune calibrate` made).
+    goes to `edgeprune.prune` (method, schedule, retrain, distill, robust, epsilon, aap, rounds, epochs, lr, batch_size, seed,
+    device, precision). `optimize` is "size", "latency" or "memory": what forms of sparse layers are chosen by, for the
+    `target_device` (a name that `edgeprune targets` lists, or a folder that `edgeprune calibrate` made).
     `resume=True` goes on with a killed run in the same folder, to the same result.
 
     Raises EdgepruneError for input it cannot use, before anything is written, and CheckFailed when a promise does not hold:
@@ -243,7 +243,11 @@ def _report(
         weights=reports.Weights(pruned.total, pruned.kept, pruned.alive),
         parameters=reports.Parameters(before, after),
         accuracy=reports.Accuracy(
-            pruned.accuracy_before, pruned.accuracy_after, None if opened.data is None else len(opened.data.test)
+            pruned.accuracy_before,
+            pruned.accuracy_after,
+            None if opened.data is None else len(opened.data.test),
+            pruned.robust_before,
+            pruned.robust_after,
         ),
         multiply_adds=reports.MultiplyAdds(dense.multiply_adds, small.multiply_adds, effective_multiply_adds(small)),
         layers=_layers(opened, pruned, small, delivered),
@@ -285,7 +289,7 @@ def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[De
 
 
 def _artifact(d: Delivered) -> reports.Artifact:
-    ratio = d.measured.ratios[0] if d.measured else None
+    ratio = d.measured.ratios[0] if d.measured and d.measured.ratios else None
     plain = reports.artifact_entry(d.path, profile=d.profile, compiled=d.built.bytes if d.built else None)
     worst = max(d.parity.values(), key=lambda parity: parity.max_relative_error)
     parity = reports.Parity(d.max_relative_error, d.top1_agreement, d.samples, worst.tolerance)

@@ -28,8 +28,9 @@ from .methods import METHODS, Method, find_method
 from .places import Place, leads
 from .progress import Progress, Round
 from .recipe import Recipe
+from .robust import ROBUST, Threat, robust_accuracy
 from .run import STATE_FILE, Run, digest
-from .schedules import SCHEDULES, WITHIN_TRAINING, Schedule
+from .schedules import SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule
 from .training import set_mode, train
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "CRITERIA",
     "METHODS",
     "RETRAIN",
+    "ROBUST",
     "SCHEDULES",
     "Context",
     "Criterion",
@@ -52,6 +54,7 @@ __all__ = [
     "Recipe",
     "Round",
     "Schedule",
+    "Threat",
     "Unholdable",
     "all_alive",
     "choose",
@@ -62,6 +65,7 @@ __all__ = [
     "prune",
     "recalibrate",
     "reserved",
+    "robust_accuracy",
     "top",
     "train",
 ]
@@ -76,7 +80,7 @@ class Pruned:
     """A pruned network in eval mode on the CPU, its masks, and how it came about.
 
     `kept`, `alive` and `total` count prunable weights that the network's output depends on; accuracies are fractions of the
-    test part, None without data.
+    test part, None without data; robust ones count what holds against PGD of 20 steps, None without robust training.
     """
 
     module: nn.Module
@@ -87,6 +91,8 @@ class Pruned:
     accuracy_before: float | None
     accuracy_after: float | None
     rounds: list[Round]
+    robust_before: float | None = None
+    robust_after: float | None = None
 
 
 def prune(
@@ -101,6 +107,8 @@ def prune(
     retrain: str = "lr-rewind",
     rewind_to: Mapping[str, Tensor] | None = None,
     distill: float = 0.0,
+    robust: str | None = None,
+    epsilon: float = 8 / 255,
     aap: bool = True,
     rounds: int | None = None,
     epochs: int | None = None,
@@ -120,8 +128,9 @@ def prune(
     and `schedule` replace that part of it. With `data` the default is iterative with learning-rate rewinding; without (or
     without its `train` part) it is one cut, and nothing is retrained. `retrain="weight-rewind"` goes back to `rewind_to`, the
     state dict of an initialisation or an early step, or else to the given weights. `distill` is the share of the loss that
-    comes from imitating the given network. `example_inputs` are one call's arguments (batch of one), taken from the data
-    where not given. `rounds`, `epochs` (per round), `lr` and `batch_size` are chosen from the ratio and the
+    comes from imitating the given network. `robust`, "trades" or "adversarial", trains for images of which an attacker moves
+    every pixel by `epsilon`, in parts of the pixels' range. `example_inputs` are one call's arguments (batch of one), taken from
+    the data where not given. `rounds`, `epochs` (per round), `lr` and `batch_size` are chosen from the ratio and the
     data where not given. `masks` are those of an already pruned network: what they mask stays masked, and the ratio still
     counts from N. `aap=False` keeps the best weights whether they are alive or not.
 
@@ -147,12 +156,20 @@ def prune(
         raise EdgepruneError(
             "the iterative schedule retrains between its cuts and needs training data; give data, or schedule='one-shot'"
         )
-    if follow in WITHIN_TRAINING and (not n_train or retrain != "lr-rewind"):
+    if follow in WITHIN_TRAINING | TRAINING_FIRST and (not n_train or retrain != "lr-rewind"):
         missing = (
             "training data; give data, or schedule='one-shot'" if not n_train else f"that; retrain={retrain!r} is for others"
         )
-        raise EdgepruneError(f"the {schedule_name} schedule cuts within one training of the given weights and needs {missing}")
-    if chosen.needs in ("inputs", "labels") and criterion is None and not n_train:
+        how = "trains the given weights, then cuts," if follow in STRUCTURED else "cuts within one training of the given weights"
+        raise EdgepruneError(f"the {schedule_name} schedule {how} and needs {missing}")
+    objective = None
+    if robust is not None:
+        if robust not in ROBUST:
+            raise EdgepruneError(f"robust={robust!r} is not known; choose one of {', '.join(ROBUST)}")
+        if data is None or not n_train:
+            raise EdgepruneError(f"robust={robust!r} is a way of training and needs training data; give data")
+        objective = ROBUST[robust](Threat.of(epsilon, data.preprocessing))
+    if chosen.needs != "nothing" and criterion is None and not n_train:
         raise EdgepruneError(f"method {chosen.name} looks at training samples; give data, or choose magnitude, lamp or synflow")
     module = copy.deepcopy(module).cpu()
     set_mode(module, training=False)
@@ -165,7 +182,7 @@ def prune(
         probe.total,
         n_train,
         batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),
-        one_shot=follow is SCHEDULES["one-shot"],
+        one_shot=follow in STRUCTURED | {SCHEDULES["one-shot"]},
         within_training=follow in WITHIN_TRAINING,
         rounds=rounds,
         epochs=epochs,
@@ -192,6 +209,8 @@ def prune(
         rewind_to=_rewind_point(module, rewind_to),
         refit=REFITS.get(score),
         teacher=copy.deepcopy(module).requires_grad_(False) if distill else None,
+        objective=objective,
+        threat=None if objective is None else objective.threat,
         state_path=Path(work_dir) / STATE_FILE if work_dir is not None else None,
     )
     run.fingerprint = {
@@ -200,6 +219,7 @@ def prune(
         "schedule": schedule_name,
         "retrain": retrain,
         "aap": aap,
+        "robust": None if robust is None else f"{robust} at {epsilon:g}",
         "rounds": plan.rounds,
         **asdict(plan.recipe),
         **{f"{name} of the last round": value for name, value in asdict(plan.last).items()},
@@ -221,9 +241,11 @@ def prune(
             )
         if budget < 1:
             raise Unholdable(f"ratio {ratio:g} keeps nothing; the network has {probe.total:,} weights that can be pruned")
-        run.can_hold_the_budget()
+        if follow not in STRUCTURED:  # those say themselves what they can hold
+            run.can_hold_the_budget()
         if data is not None:
             run.accuracy_before = evaluate(module, data.test, place=place)
+            run.robust_before = run.robust_accuracy()
     follow(run)
     set_mode(module, training=False)
     last = run.records[-1]
@@ -236,6 +258,8 @@ def prune(
         accuracy_before=run.accuracy_before,
         accuracy_after=last.accuracy,
         rounds=run.records,
+        robust_before=run.robust_before,
+        robust_after=run.robust_accuracy(),
     )
 
 

@@ -35,10 +35,12 @@ class Probe:
         signature = self._program.graph_signature
         self._sources: dict[str, Any] = {}
         self._learned: set[str] = set()
+        self._targets: dict[str, str] = {}
         for spec in signature.input_specs:
             name = spec.arg.name
             if spec.target is None:
                 continue
+            self._targets[name] = spec.target
             value = _looked_up(module, self._program, spec.target)
             if id(value) in name_of:
                 self._sources[name] = Edges(name_of[id(value)], value.detach(), value.detach())
@@ -66,6 +68,20 @@ class Probe:
     def total(self) -> int:
         """How many weights could be pruned."""
         return sum(shape.numel() for shape in self.shapes.values())
+
+    @property
+    def nodes(self) -> list[torch.fx.Node]:
+        """The network's exported graph, in order."""
+        return list(self._program.graph.nodes)
+
+    def stored(self, node: torch.fx.Node) -> str | None:
+        """The name of the parameter, buffer or constant that `node` brings into the graph; None for any other node."""
+        return self._targets.get(node.name)
+
+    def weight(self, node: torch.fx.Node) -> str | None:
+        """The name of the prunable weight that `node` brings into the graph; None for any other node."""
+        source = self._sources.get(node.name)
+        return source.name if isinstance(source, Edges) else None
 
     def full(self) -> Masks:
         """Masks that keep every weight."""

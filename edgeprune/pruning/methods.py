@@ -49,6 +49,10 @@ def _within(name: str, criterion: str, paper: str, when: str) -> Method:
     return Method(name, CRITERIA[criterion], SCHEDULES[name], "training", paper=paper, when=when)
 
 
+def _whole(name: str, needs: str, paper: str, when: str) -> Method:
+    return Method(name, CRITERIA["magnitude"], SCHEDULES[name], needs, True, paper, when)
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -76,6 +80,11 @@ METHODS: dict[str, Method] = {
         _within("set", "erk", "Mocanu et al. 2018", "like rigl, without dense gradients"),
         _within("dnw", "layerwise", "Wortsman, Farhadi and Rastegari 2019", "one training at a fixed share of every layer"),
         _within("ac-dc", "magnitude", "Peste et al. 2021", "one training, when the dense network is wanted too"),
+        _once("hydra", "training", "Sehwag et al. 2020", "a network that is to hold against attacks; with robust training"),
+        _whole("l1-filters", "nothing", "Li et al. 2017", "whole filters go, dense layers stay; mild ratios"),
+        _whole("tpp", "training", "Wang and Fu 2023", "whole filters, where many of them go"),
+        _whole("polarization", "training", "Zhuang et al. 2020", "whole filters, the layers' shares found by the training"),
+        _whole("stripes", "training", "Meng et al. 2020", "taps of filters go as a whole"),
     )
 }
 

@@ -25,13 +25,14 @@ from .measuring import evaluate, recalibrate
 from .places import Place, agreed, leads
 from .progress import Progress, Round
 from .recipe import Recipe, derived_seed
-from .training import Steering, snapshot, train
+from .robust import Threat, robust_accuracy
+from .training import Objective, Steering, snapshot, train
 
 if TYPE_CHECKING:
     from ..data import Data
 
 STATE_FILE = "pruning-state.pt"
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass
@@ -54,9 +55,12 @@ class Run:
     rewind_to: dict[str, Tensor]  # the state that weight rewinding goes back to
     refit: Refit | None = None  # what changes the kept weights after a cut
     teacher: nn.Module | None = None  # the dense network, where its answers count in training
+    objective: Objective | None = None  # what trainings minimise, where it is not the plain loss
+    threat: Threat | None = None  # and what that is against
     reserve: Masks | None = None  # a path into every output, within the last budget: what no round may cut
     records: list[Round] = field(default_factory=list)
     accuracy_before: float | None = None
+    robust_before: float | None = None
     state_path: Path | None = None
     fingerprint: dict[str, Any] = field(default_factory=dict)
     _started: float = 0.0
@@ -81,6 +85,7 @@ class Run:
             self.data.train if self.data is not None else None,
             device=self.place.device,
             seed=derived_seed(self.seed, len(self.records), 0),
+            objective=self.objective,
         )
 
     def select(
@@ -142,10 +147,18 @@ class Run:
             masks=None if steering is not None else self.masks,
             steering=steering,
             teacher=self.teacher,
+            objective=self.objective,
             place=self.place,
             seed=seed,
             progress=self.progress,
         )
+
+    def robust_accuracy(self) -> float | None:
+        """The test accuracy under the attack that training is against, of 20 steps; None where it is against none."""
+        if self.threat is None or self.data is None:
+            return None
+        self.progress.phase("attacking")
+        return robust_accuracy(self.module, self.data.test, self.threat, place=self.place)
 
     def close_round(self, loss: float | None, epochs: int) -> None:
         """Measures, records and saves what the round left."""
@@ -172,6 +185,7 @@ class Run:
             "reserve": None if self.reserve is None else dict(self.reserve),
             "records": [record.to_dict() for record in self.records],
             "accuracy_before": self.accuracy_before,
+            "robust_before": self.robust_before,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -206,6 +220,7 @@ class Run:
         self.reserve = None if state["reserve"] is None else Masks.of(state["reserve"])
         self.records = [Round(**record) for record in state["records"]]
         self.accuracy_before = state["accuracy_before"]
+        self.robust_before = state["robust_before"]
         return True
 
 

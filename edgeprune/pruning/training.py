@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from ..data import Split
 
 
+class Objective:
+    """What a training minimises; here the plain loss of the network's answers."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
+        """The loss of a batch, from the network's answers to it and their plain loss."""
+        return loss
+
+
 class Steering:
     """What a schedule does around every step of one training; here nothing."""
 
@@ -50,6 +58,7 @@ def train(
     masks: Masks | None = None,
     steering: Steering | None = None,
     teacher: nn.Module | None = None,
+    objective: Objective | None = None,
     place: Place | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -58,8 +67,8 @@ def train(
 
     The order of the samples and the dropout depend on `seed` and the epoch alone, so a repeated call repeats its result. The
     optimizer starts fresh. `steering` acts around every step, in place of fixed `masks`; what `teacher` answers counts as the
-    recipe's `distill` says. Under torchrun the processes share every batch. The module ends in eval mode on the CPU.
-    Raises CheckFailed when the loss stops being finite.
+    recipe's `distill` says, and `objective` makes of that loss what is minimised. Under torchrun the processes share every batch.
+    The module ends in eval mode on the CPU. Raises CheckFailed when the loss stops being finite.
     """
     progress = progress or Progress()
     place = place or Place()
@@ -78,7 +87,18 @@ def train(
             optimizer = _optimizer(module, recipe)
             if masks is not None:
                 stack.callback(masks.hold(module, optimizer).remove)
-            return _epochs(module, split, recipe, fabric, optimizer, steering or Steering(), teacher, seed, progress)
+            return _epochs(
+                module,
+                split,
+                recipe,
+                fabric,
+                optimizer,
+                steering or Steering(),
+                teacher,
+                objective or Objective(),
+                seed,
+                progress,
+            )
     finally:
         set_mode(module, training=False)
         module.zero_grad(set_to_none=True)
@@ -93,6 +113,7 @@ def _epochs(
     optimizer: torch.optim.Optimizer,
     steering: Steering,
     teacher: nn.Module | None,
+    objective: Objective,
     seed: int,
     progress: Progress,
 ) -> float:
@@ -119,7 +140,7 @@ def _epochs(
                     logits = wrapped(x)
                     if isinstance(logits, tuple):
                         logits = logits[0]  # auxiliary classifiers come second, and are not there in eval mode
-                    loss = _loss(logits, x, y, recipe, teacher)
+                    loss = objective(wrapped, x, y, logits, _loss(logits, x, y, recipe, teacher))
                     fabric.backward(loss * part)
                     if steering.update(step):
                         fabric_optimizer.step()

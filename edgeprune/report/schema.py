@@ -65,15 +65,19 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """On the test samples."""
+    """On the test samples; the robust ones under attack by PGD of 20 steps, where training was against it."""
 
     before: float | None = None
     after: float | None = None
     samples: int | None = None
+    robust_before: float | None = None
+    robust_after: float | None = None
 
     def __post_init__(self) -> None:
         _fraction("before", self.before)
         _fraction("after", self.after)
+        _fraction("robust_before", self.robust_before)
+        _fraction("robust_after", self.robust_after)
 
 
 @dataclass(frozen=True)

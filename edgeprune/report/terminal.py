@@ -90,6 +90,10 @@ def _stored(encoding: dict[str, str]) -> str:
     return ", ".join(f"{name} {how}" for name, how in encoding.items())
 
 
+def _points(before: float | None, after: float | None) -> str:
+    return words.NOTHING if before is None or after is None else f"{100 * (after - before):+.2f} points"
+
+
 def _of(what: str) -> str:
     return "" if what == "file" else f" of {what}"
 
@@ -106,8 +110,10 @@ def _totals(report: Report) -> Table:
     table.add_row("multiply-adds", words.operations(m.before), words.operations(m.after), words.gain(m.before, m.after))
     table.add_row("  with zeros skipped", "", words.operations(m.effective), words.gain(m.before, m.effective))
     a = report.accuracy
-    change = words.NOTHING if a.before is None or a.after is None else f"{100 * (a.after - a.before):+.2f} points"
-    table.add_row("accuracy", words.share(a.before), words.share(a.after), change)
+    table.add_row("accuracy", words.share(a.before), words.share(a.after), _points(a.before, a.after))
+    if a.robust_after is not None:
+        change = _points(a.robust_before, a.robust_after)
+        table.add_row("  under attack", words.share(a.robust_before), words.share(a.robust_after), change)
     for artifact in report.artifacts:
         dense = report.dense_of(artifact.format)
         before = dense.bytes if dense else None

@@ -73,7 +73,13 @@ def networks() -> dict[str, Graph]:
         Node("logits", draw.linear(10, 96, 0.1), ("flat",)),
     )
     image = {"image": Value((3, 12, 12))}
+    flat = (
+        Node("conv", draw.conv(8, 3, 3, 3, density=0.2, padding=pads(1, 1)), ("image",)),
+        Node("flat", Flatten(), ("conv",)),
+        Node("relu", Activation("relu"), ("flat",)),
+    )
     return {
+        "a convolution, and a relu of it in another shape": Graph(image, ("conv", "relu"), flat),
         "residual network": Graph(image, ("logits",), nodes),
         "residual network, read in the middle": Graph(image, ("logits", "conv2", "relu1", "conv4"), nodes),
     }

@@ -23,7 +23,10 @@ def older_python() -> str:
 
 
 def errors_in_the_older(
-    python: str, folder: Path, cases: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]
+    python: str,
+    folder: Path,
+    cases: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]],
+    delegate: Path | None = None,
 ) -> dict[str, float | str]:
     """Per case (inputs, expected outputs), whose file is `folder`/<number>.tflite: the relative error, or what went wrong."""
     for number, (inputs, outputs) in enumerate(cases.values()):
@@ -32,7 +35,7 @@ def errors_in_the_older(
     (folder / "names.json").write_text(json.dumps(list(cases)))
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
-    command = [python, str(here / "other_runtime.py"), str(folder)]
+    command = [python, str(here / "other_runtime.py"), str(folder), *([] if delegate is None else [str(delegate)])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-2000:]}"
     found: dict[str, float | str] = json.loads(done.stdout.splitlines()[-1])

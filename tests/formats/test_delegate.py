@@ -11,6 +11,7 @@ from cases import CASES, chain
 from cases_sparse import SPARSE_CASES
 from closeness import assert_close
 from drawing import Draw, pads
+from older_runtime import errors_in_the_older, older_python
 from test_formats import inputs_of, outputs_of
 from test_tflite_sparse import write_as
 
@@ -79,6 +80,18 @@ def test_a_chain_of_sparse_layers_is_one_part(form: str, library: Path, tmp_path
     graph = Graph({"x": Value((8, 12, 12))}, ("logits",), nodes)
     write_as(form, graph, tmp_path / "m.tflite")
     assert check(graph, tmp_path / "m.tflite", library, "chain") == 1
+
+
+def test_the_older_runtime_computes_the_same(library: Path, tmp_path: Path) -> None:
+    python = older_python()
+    cases = {}
+    for name, graph in SPARSE_CASES.items():
+        for form in ("csr+densify", "csr patches"):
+            write_as(form, graph, tmp_path / f"{len(cases)}.tflite")
+            arrays = inputs_of(graph, 3, name)
+            cases[f"{name} as {form}"] = (arrays, outputs_of(graph, arrays))
+    errors = errors_in_the_older(python, tmp_path, cases, library)
+    assert not {name: error for name, error in errors.items() if not isinstance(error, float) or error > TOLERANCE}
 
 
 def test_full_layers_stay_with_the_runtime(library: Path, tmp_path: Path) -> None:

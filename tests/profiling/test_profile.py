@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -233,3 +234,30 @@ def test_two_formats_can_be_compared(tmp_path: Path, make_onnx: Maker) -> None:
     pytest.importorskip("ai_edge_litert", reason="profiling a .tflite file needs ai-edge-litert")
     found = compare([make_onnx(128, 64), tflite_model(tmp_path)], min_seconds=0.1, runs=5, warmup=3)
     assert [p.runtime.split()[0] for p in found.profiles] == ["onnxruntime", "ai-edge-litert"]
+
+
+def test_a_run_of_microseconds_is_profiled_in_three_processes_of_which_the_middle_one_counts(
+    make_onnx: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Profile] = []
+    slowness = iter([3.0, 1.0, 2.0])
+
+    def slowed(*given: Any) -> Profile:
+        found = real(*given)
+        t = dataclasses.replace(found.latency_ms, p50=next(slowness) * 1e-3)
+        seen.append(dataclasses.replace(found, latency_ms=t))
+        return seen[-1]
+
+    real = measure.profile_of
+    monkeypatch.setattr(measure, "profile_of", slowed)
+    assert profile(make_onnx(8, 4), **QUICK) == seen[2]
+    assert len(seen) == 3
+
+
+def test_a_longer_run_is_profiled_in_one_process(make_onnx: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "SHORT_MS", 0.0)
+    calls = []
+    real = measure.profile_of
+    monkeypatch.setattr(measure, "profile_of", lambda *given: calls.append(given) or real(*given))
+    profile(make_onnx(8, 4), **QUICK)
+    assert len(calls) == 1

@@ -29,7 +29,7 @@ EXAMPLE = Report(
     ratio=Ratio(1024.0, 1027.8, 620.1, 310.5),
     weights=Weights(266_200, 259, 259),
     parameters=Parameters(266_610, 430),
-    accuracy=Accuracy(0.9812, 0.8034, 10_000),
+    accuracy=Accuracy(0.9812, 0.8034, 10_000, 0.11, 0.42),
     multiply_adds=MultiplyAdds(266_200, 5_021, 259),
     layers=(
         Layer("fc1", "Linear", (300, 784), (24, 784), 235_200, 170, 170, 0.009, {"tflite": "csr", "onnx": "coo"}, PLACES[0]),

@@ -156,15 +156,17 @@ class Writer:
         alone = len(self.readers[name]) == 1 and name not in self.graph.outputs
         alone = alone and sum(tensor == made for tensor, _ in self._made.values()) == 1
         maker = self._maker.get(made)
-        while maker is not None and maker["code"] == "RESHAPE" and self._reads(maker["inputs"][0]) == 1:
+        while maker is not None and maker["code"] == "RESHAPE" and self._passing(maker["inputs"][0]):
             maker = self._maker.get(maker["inputs"][0])
         if not alone or maker is None or maker["code"] not in FUSABLE or maker["options"].get("activation"):
             return False
         maker["options"]["activation"] = ACTIVATIONS[activation]
         return True
 
-    def _reads(self, tensor: int) -> int:
-        return sum(list(each["inputs"]).count(tensor) for each in self.operators)
+    def _passing(self, tensor: int) -> bool:
+        """Whether one operator reads the tensor, which is no value of the graph."""
+        reads = sum(list(each["inputs"]).count(tensor) for each in self.operators)
+        return reads == 1 and all(made != tensor for made, _ in self._made.values())
 
     # Values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .context import Context, Criterion, Refit
 from .force import force
 from .grasp import grasp
+from .hydra import hydra
 from .iterative_snip import iterative_snip
 from .lamp import lamp
 from .layerwise import erk, igq, layerwise
@@ -31,6 +32,7 @@ CRITERIA: dict[str, Criterion] = {
     "wanda": wanda,
     "obc": obc,
     "sparsegpt": sparsegpt,
+    "hydra": hydra,
 }
 
 # Criteria whose cut is followed by a change of the weights that stay.

@@ -17,6 +17,7 @@ from ..masks import Masks
 if TYPE_CHECKING:
     from ...data import Split
     from ..flow import Probe
+    from ..training import Objective
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,30 @@ class Context:
     loss: Callable[[Tensor, Tensor], Tensor] = field(default=F.cross_entropy)
     device: torch.device | str = "cpu"
     seed: int = 0
+    objective: Objective | None = None  # what the run trains for, where it is not the plain loss
 
     def weights(self, module: nn.Module) -> dict[str, Tensor]:
         """The prunable weights of `module` as they are now, by name, on the CPU."""
         weights = dict(module.named_parameters(remove_duplicate=False))
         return {name: weights[name].detach().cpu() for name in self.masks}
 
+    def training_data(self) -> Split:
+        """The training part. Raises EdgepruneError where there is none."""
+        if self.data is None or not len(self.data):
+            raise EdgepruneError(
+                "this criterion looks at training samples; give data, or choose one that needs none: magnitude, synflow"
+            )
+        return self.data
+
     def samples(self, count: int, step: int = 0) -> list[tuple[Tensor, Tensor]]:
         """About `count` training samples with their labels, drawn by the seed and `step`, in batches on the device.
 
         Raises EdgepruneError where there is no training data.
         """
-        if self.data is None or not len(self.data):
-            raise EdgepruneError(
-                "this criterion looks at training samples; give data, or choose one that needs none: magnitude, synflow"
-            )
-        size = min(128, len(self.data))
+        data = self.training_data()
+        size = min(128, len(data))
         batches = []
-        for x, y in self.data.batches(size, shuffle=True, seed=self.seed + step, device=self.device):
+        for x, y in data.batches(size, shuffle=True, seed=self.seed + step, device=self.device):
             batches.append((x, y))
             if len(batches) >= math.ceil(count / size):
                 break

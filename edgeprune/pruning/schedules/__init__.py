@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..run import Run
+from ..structured import l1_filters, polarization, stripes, tpp
 from .ac_dc import ac_dc
 from .dnw import dnw
 from .dpf import dpf
@@ -24,9 +25,17 @@ SCHEDULES: dict[str, Schedule] = {
     "set": set_,
     "dnw": dnw,
     "ac-dc": ac_dc,
+    "l1-filters": l1_filters,
+    "tpp": tpp,
+    "polarization": polarization,
+    "stripes": stripes,
 }
 
 # Schedules that change the masks within one training, which is then all the training there is.
 WITHIN_TRAINING = frozenset({gradual, dpf, rigl, set_, dnw, ac_dc})
 
-__all__ = ["SCHEDULES", "WITHIN_TRAINING", "Schedule"]
+# Schedules that take out filters or stripes as a whole, of at most the budget; all but the first train before they cut.
+STRUCTURED = frozenset({l1_filters, tpp, polarization, stripes})
+TRAINING_FIRST = STRUCTURED - {l1_filters}
+
+__all__ = ["SCHEDULES", "STRUCTURED", "TRAINING_FIRST", "WITHIN_TRAINING", "Schedule"]

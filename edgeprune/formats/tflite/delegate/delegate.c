@@ -104,6 +104,19 @@ static TfLiteStatus part_prepare(TfLiteContext *c, TfLiteNode *node) {
     if (!known) {
         c->ReportError(c, "edgeprune: the delegate runs maps of the size that the model was written for; resize the batch alone");
     }
+    for (int i = 0; known && i < part->params.output_tensors->size; i++) {
+        TfLiteTensor *made = &c->tensors[part->params.output_tensors->data[i]];
+        if (ep_plan_makes(part->plan, part->params.output_tensors->data[i]) && made->dims->data[0] != part->plan->batch) {
+            TfLiteIntArray *dims = copy_of(made->dims); /* the runtime's from here on */
+            if (!dims) {
+                return kTfLiteError;
+            }
+            dims->data[0] = part->plan->batch;
+            if (c->ResizeTensor(c, made, dims) != kTfLiteOk) {
+                return kTfLiteError;
+            }
+        }
+    }
     return known ? kTfLiteOk : kTfLiteError;
 }
 

@@ -471,6 +471,8 @@ ep_plan *ep_plan_of(const ep_graph *g, const TfLiteDelegateParams *params) {
     return p;
 }
 
+int ep_plan_makes(const ep_plan *p, int tensor) { return value_of(p, tensor) >= 0; }
+
 int ep_plan_resize(ep_plan *p, const TfLiteContext *c) {
     p->batch = 0;
     for (int i = 0; i < p->input_count; i++) {

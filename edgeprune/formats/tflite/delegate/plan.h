@@ -54,6 +54,8 @@ ep_plan *ep_plan_of(const ep_graph *g, const TfLiteDelegateParams *params);
 /* Takes over how many examples the inputs hold now; 0 where their maps have another size. */
 int ep_plan_resize(ep_plan *plan, const TfLiteContext *context);
 
+int ep_plan_makes(const ep_plan *plan, int tensor);
+
 void ep_plan_free(ep_plan *plan);
 
 void ep_run(const ep_plan *plan, const TfLiteContext *context, const TfLiteIntArray *outputs);
