@@ -247,6 +247,8 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
         f"{close} within 5 % of the ideal; "
         f"median {total[len(total) // 2]:.1f} s.",
     ]
+    if any("gateless" not in r for r in done):
+        lines += ["", "Nets without a figure in `gateless` were run with an earlier shrink, on a loaded machine's clock; the others later."]
     return "\n".join(lines) + "\n" + NOTES
 
 

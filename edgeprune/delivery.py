@@ -22,7 +22,7 @@ from .graph import Array, Graph
 from .naming import close_to
 from .parity import TOLERANCE, Parity, verify
 from .passes import fold_affine
-from .profiling import Comparison, Profile, compare
+from .profiling import Comparison, Profile, compare, profile_on
 from .profiling.runner import RUNTIMES
 from .profiling.targets import load_target
 from .sources import Opened, outputs_of
@@ -146,6 +146,10 @@ def deliver(
         if measure and any(suffix == takes for _, _, takes, _ in RUNTIMES.values()):
             say(f"measuring {name}")
             measured = compare([before, path], min_seconds=0.5)
+        elif measure and suffix == ".c":
+            say(f"measuring {name}")
+            # Programs that time themselves, one after the other: no ratio is measured in turns.
+            measured = Comparison(tuple(profile_on("host", each, min_seconds=0.25) for each in (before, path)), ())
         built = None
         if build is not None and suffix == ".c":
             say(f"compiling {name} for {build}")

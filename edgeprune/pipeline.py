@@ -289,7 +289,7 @@ def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[De
 
 
 def _artifact(d: Delivered) -> reports.Artifact:
-    ratio = d.measured.ratios[0] if d.measured else None
+    ratio = d.measured.ratios[0] if d.measured and d.measured.ratios else None
     plain = reports.artifact_entry(d.path, profile=d.profile, compiled=d.built.bytes if d.built else None)
     worst = max(d.parity.values(), key=lambda parity: parity.max_relative_error)
     parity = reports.Parity(d.max_relative_error, d.top1_agreement, d.samples, worst.tolerance)
