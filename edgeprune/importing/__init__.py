@@ -8,6 +8,7 @@ views.py        what is meant by reshapes and permutations
 layers.py       ... by convolutions, linear layers, norms, lookups
 activations.py  ... by functions of one element, softmax
 arithmetic.py   ... by sums and products
+masks.py        ... by comparisons, logic, choices by a mask
 pooling.py      ... by pooling, sums over axes, resampling
 moves.py        ... by slices, gathers, padding, concatenation
 products.py     ... by matrix products and attention
@@ -24,7 +25,7 @@ from pathlib import Path
 from ..errors import EdgepruneError, Unsupported
 from ..graph import Graph, Shape
 from ..laying.layout import OPEN_BATCHES
-from . import activations, arithmetic, layers, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
+from . import activations, arithmetic, layers, masks, moves, pooling, products, recurrent, views  # noqa: F401  (they fill the table)
 from .reading import File, read
 from .tidying import tidy
 from .walk import Walk

@@ -10,7 +10,8 @@ import numpy as np
 from ..laying.arithmetic import number, with_constant
 from ..laying.layers import SELU, celu, clipped, selu, softmax, times
 from ..laying.layout import Laid
-from ..laying.scores import Scores
+from ..laying.masks import nonzero
+from ..laying.scores import Closed, Scores
 from ..laying.taking import settled
 from ..ops import Activation, PReLU
 from .walk import Call, Walk, lower, meaning
@@ -128,13 +129,15 @@ def _cast(walk: Walk, call: Call, x: Any, like: Any = None) -> Any:
         kind = np.dtype(helper.tensor_dtype_to_np_dtype(call.attributes["to"]))
     else:
         kind = like.dtype if isinstance(like, np.ndarray) else walk.dtype
-    if isinstance(x, Scores):
+    if isinstance(x, Scores | Closed):
         before = walk.dtype
     else:
         laid = walk.laid(call, x, integers=True)
         before = np.dtype(np.int64) if laid.integer or laid.name in walk.integers else walk.dtype
         if before == walk.dtype and kind in (np.int64, np.int32):
             return replace(settled(walk, call, laid), integer=True)
+        if kind == np.bool_:
+            return nonzero(walk, call, laid)
     if kind != before and not (kind.kind in "iu" and before.kind in "iu"):
         raise walk.unsupported(call, f"it changes the type of a value from {before} to {kind}")
     return x

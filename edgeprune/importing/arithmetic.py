@@ -98,13 +98,3 @@ def _extreme(walk: Walk, call: Call, *terms: Any) -> Any:
 @meaning("division by the length")
 def _by_length(walk: Walk, call: Call, x: Any, axis: int, floor: float) -> Laid:
     return over_length(walk, call, x, axis, floor)
-
-
-@lower("Where")
-def _where(walk: Walk, call: Call, mask: Any, x: Any, y: Any) -> Any:
-    if isinstance(mask, np.ndarray):
-        fill = number(y) if isinstance(x, Scores) else number(x)
-        scores = x if isinstance(x, Scores) else y
-        if isinstance(scores, Scores) and fill is not None:
-            return attention.masked(walk, call, scores, ~mask if scores is x else mask, fill)
-    raise walk.unsupported(call, "it chooses between values by a mask")

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import EdgepruneError, Unsupported
 from ..graph import Array, Graph, Shape, Value
-from ..laying.layout import Laid, batch_of, size
-from ..laying.scores import Scores
+from ..laying.layout import Laid, batch_of
+from ..laying.scores import Closed, Scores
 from ..laying.trace import Trace
+from ..laying.views import shape_of
 from .naming import clean, source_of
 from .reading import Call, File, type_of
 from .recognising import Found, recognise
@@ -20,7 +21,7 @@ from .recognising import Found, recognise
 __all__ = ["TRACED", "Call", "Walk", "lower", "meaning"]
 
 # What depends on the input of the network.
-TRACED = (Laid, Scores)
+TRACED = (Laid, Scores, Closed)
 
 Lowering = Callable[..., Any]
 LOWERINGS: dict[str, Lowering] = {}
@@ -173,7 +174,7 @@ class Walk(Trace):
         if call.kind == "If":
             return self._branch(call, arguments[0])
         if call.kind in ("Shape", "Size") and isinstance(arguments[0], TRACED):
-            shape = np.array([size(d) for d in arguments[0].dims], np.int64)
+            shape = np.array(shape_of(arguments[0]), np.int64)
             first, last = (call.attributes.get(side, default) for side, default in (("start", 0), ("end", len(shape))))
             return shape[first:last] if call.kind == "Shape" else np.array(shape.prod())
         if call.kind in RANDOM:

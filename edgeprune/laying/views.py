@@ -16,7 +16,9 @@ from .trace import Trace
 
 
 def shape_of(x: Any) -> Shape:
-    """The shape of a constant, of attention scores, or of a tensor that depends on the input."""
+    """The shape of a constant, of attention scores or what closes some of them, or of a tensor that depends on the input."""
+    if isinstance(x, Closed):
+        return shape_of(x.where)
     return x.shape if isinstance(x, np.ndarray) else tuple(size(d) for d in x.dims)
 
 

@@ -26,6 +26,27 @@ def one(kind: str, shape: Any, *constants: Array | None, opset: int = 17, **sett
     return [node(kind, ["x", *names], ["y"], **settings)], {"x": shape}, stored, opset
 
 
+def truth(*nodes: Any, shape: Any = MAP, **constants: Array) -> tuple[Any, ...]:
+    """A case of the truth value `c` that these nodes make of "r", the rounded input: as numbers, and as a choice."""
+    chosen = [node("Cast", ["c"], ["n"], to=1), node("Where", ["c", "x", "seven"], ["w"]), node("Add", ["n", "w"], ["y"])]
+    return [node("Round", ["x"], ["r"]), *nodes, *chosen], {"x": shape}, {"seven": scalar(7), **constants}, 17
+
+
+def attending(*nodes: Any, **constants: Array) -> tuple[Any, ...]:
+    """A case of attention whose scores "s" these nodes make the scores "m" of."""
+    before = [node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("MatMul", ["x", "t"], ["s"])]
+    after = [node("Softmax", ["m"], ["p"], axis=-1), node("MatMul", ["p", "x"], ["y"])]
+    return [*before, *nodes, *after], {"x": ROWS}, {"0": scalar(0), "never": scalar(-np.inf), **constants}, 17
+
+
+# Whether the first channel of each place is above 0; the first place's always is.
+OPEN = [
+    node("Gather", ["x", "first"], ["g"], axis=2),
+    node("Transpose", ["g"], ["k"], perm=[0, 2, 1]),
+    node("Add", ["k", "large"], ["a"]),
+    node("Greater", ["a", "0"], ["o"]),
+]
+PLACES = {"first": ints(0), "large": np.array([99, 0, 0, 0, 0, 0], np.float32)}
 KERNEL, DEEP = numbers(6, 4, 3, 3), numbers(4, 1, 3, 3)
 UP = numbers(4, 5, 3, 3)
 CASES: dict[str, tuple[Any, ...]] = {
@@ -152,6 +173,39 @@ CASES: dict[str, tuple[Any, ...]] = {
         {"x": ("b", 4, 1, 1)},
         {"s": ints(1, 4, 3, 2), "c": numbers(4, 3, 2)},
         17,
+    ),
+    **{
+        f"a value, {kind} a number": truth(node(kind, ["r", "one"], ["c"]), one=scalar(1))
+        for kind in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+    },
+    **{
+        f"a number, {kind} a value": truth(node(kind, ["one", "r"], ["c"]), one=scalar(1))
+        for kind in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+    },
+    "a value above another": truth(node("Abs", ["r"], ["a"]), node("Greater", ["a", "r"], ["c"])),
+    "truth of numbers": truth(node("Cast", ["r"], ["c"], to=9)),
+    **{
+        f"not, {kind}": truth(
+            node("Greater", ["r", "0"], ["a"]), node("Not", ["a"], ["i"]), node("Less", ["r", "1"], ["b"]),
+            node(kind, ["i", "b"], ["c"]), **{"0": scalar(0), "1": scalar(1)},
+        )
+        for kind in ("And", "Or")
+    },
+    "and a constant": truth(
+        node("Greater", ["r", "0"], ["a"]), node("And", ["a", "k"], ["c"]), **{"0": scalar(0)}, k=np.arange(8) > 2
+    ),
+    "a choice between a constant and numbers": (
+        [node("Greater", ["x", "0"], ["c"]), node("Where", ["c", "k", "0"], ["y"])],
+        {"x": MAP}, {"0": scalar(0), "k": numbers(8)}, 17,
+    ),
+    "scores closed by a constant": attending(node("Where", ["open", "s", "never"], ["m"]), open=np.tri(6, dtype=bool)),
+    "scores closed by the input": attending(*OPEN, node("Where", ["o", "s", "never"], ["m"]), **PLACES),
+    "scores plus minus infinity": attending(
+        *OPEN, node("Where", ["o", "0", "never"], ["i"]), node("Add", ["s", "i"], ["m"]), **PLACES
+    ),
+    "minus infinity, an axis later": attending(
+        *OPEN, node("Squeeze", ["o", "1"], ["q"]), node("Where", ["q", "0", "never"], ["i"]),
+        node("Unsqueeze", ["i", "1"], ["u"]), node("Add", ["s", "u"], ["m"]), **PLACES, **{"1": ints(1)},
     ),
     "pad": one("Pad", MAP, ints(0, 0, 1, 2, 0, 0, 3, 0), scalar(0.5)),
     "pad channels": one("Pad", MAP, ints(0, 1, 0, 0, 0, 2, 0, 0)),

@@ -73,11 +73,15 @@ OPS: dict[str, tuple[list[Any], dict[str, Array], str]] = {
         "computes with integers",
     ),
     "another type": ([node("Cast", ["x"], ["y"], to=10)], {}, "from float32 to float16"),
-    "truth values": ([node("Cast", ["x"], ["c"], to=9), node("Cast", ["c"], ["y"], to=1)], {}, "from float32 to bool"),
-    "a choice by the input": (
-        [node("Greater", ["x", "0"], ["c"]), node("Where", ["c", "0", "x"], ["y"])],
-        {"0": scalar(0)},
-        "Greater",
+    "truth values of integers": (
+        [node("Cast", ["x"], ["i"], to=7), node("Cast", ["i"], ["c"], to=9), node("Cast", ["c"], ["y"], to=1)],
+        {},
+        "computes with integers",
+    ),
+    "a choice between integers": (
+        [node("Greater", ["x", "0"], ["c"]), node("Where", ["c", "1", "2"], ["i"]), node("Div", ["i", "2"], ["y"])],
+        {"0": scalar(0), "1": INDEX + 5, "2": INDEX + 2},
+        "chooses between integers; store them as floats",
     ),
     "cubic resampling": (
         [node("Resize", ["x", "", "s"], ["y"], mode="cubic")],
