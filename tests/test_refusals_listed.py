@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_capture
+import test_capture_refused
 import test_vocabulary
 from refusal_cases import GRAPHS, NETWORKS
 from refusal_sites import refused, sites
@@ -22,7 +22,7 @@ from edgeprune.importing import import_onnx
 WITHOUT = Path(__file__).with_name("refusals_without_a_case.txt")
 SITES = sites()
 # The tables that other tests hold, name: (module, shapes).
-TABLES = {row[0]: row[1:3] for table in (test_capture.REFUSED, test_vocabulary.REFUSED) for row in table}
+TABLES = {row[0]: row[1:3] for table in (test_capture_refused.REFUSED, test_vocabulary.REFUSED) for row in table}
 
 
 def attempt_network(name: str) -> tuple[Any, set[str]]:

@@ -16,7 +16,7 @@ from ..errors import EdgepruneError
 from ..naming import find_object
 from .preprocessing import Preprocessing
 from .spec import DataSpec
-from .splits import Data, require_batch_size, spread
+from .splits import Data, SeededSplit, spread
 
 AS_IT_IS = Preprocessing(scale=1.0, mean=(0.0,), std=(1.0,), color="none")
 
@@ -52,7 +52,7 @@ def call_for_data(spec: DataSpec, preprocessing: Preprocessing | None, limit: in
     return Data(str(spec), train_split, test_split, shape, classes, preprocessing or AS_IT_IS)
 
 
-class DatasetSplit:
+class DatasetSplit(SeededSplit):
     """A map-style dataset of (input tensor, class) pairs, read in this process.
 
     Augmentation is the dataset's own business; its draws (torch, numpy, random) follow the seed of the batch.
@@ -70,19 +70,9 @@ class DatasetSplit:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        augment: bool = False,
-        device: torch.device | str = "cpu",
+    def _in_order(
+        self, order: Tensor, batch_size: int, augment: bool, generator: torch.Generator, device: torch.device | str
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every example once: inputs [B, *input_shape] float32 and labels [B] int64; order and draws follow `seed`."""
-        require_batch_size(batch_size)
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator) if shuffle else torch.arange(len(self))
         for chosen in torch.split(self._indices[order], batch_size):
             draw = int(torch.randint(2**31, (1,), generator=generator))
             x, y = self._read(chosen.tolist(), draw)

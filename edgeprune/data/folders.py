@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import EdgepruneError, MissingExtra
 from .preprocessing import Preprocessing
-from .splits import require_batch_size, spread
+from .splits import SeededSplit, spread
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 _TEST = ("val", "test", "valid", "validation")
@@ -52,7 +52,7 @@ def read_image_folder(
     return splits, classes
 
 
-class FolderSplit:
+class FolderSplit(SeededSplit):
     """Image files, read a batch at a time by worker processes.
 
     Evaluation resizes the shorter side and crops the centre (an image that has the wanted size already stays as it is);
@@ -73,19 +73,9 @@ class FolderSplit:
     def __len__(self) -> int:
         return len(self._files)
 
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        augment: bool = False,
-        device: torch.device | str = "cpu",
+    def _in_order(
+        self, order: Tensor, batch_size: int, augment: bool, generator: torch.Generator, device: torch.device | str
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once: inputs [B, C, H, W] float32 and labels [B] int64; order and augmentation follow `seed`."""
-        require_batch_size(batch_size)
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator) if shuffle else torch.arange(len(self))
         draws = torch.randint(2**62, (len(self),), generator=generator)
         keys = [(i, int(draws[i]) if augment else None) for i in order.tolist()]
         # A pool costs more than it saves on a handful of images.

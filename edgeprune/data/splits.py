@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -76,7 +77,40 @@ class CropAndFlip:
         return picked.permute(0, 3, 1, 2).contiguous()
 
 
-class ArraySplit:
+class SeededSplit(ABC):
+    """A split whose order and augmentation follow the seed of its batches; each kind says how it reads examples in an order."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many examples it has."""
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once: inputs [B, *input_shape] float32 and labels [B] int64; order and augmentation follow `seed`.
+
+        Raises EdgepruneError unless `batch_size` is positive.
+        """
+        if batch_size < 1:
+            raise EdgepruneError(f"batch size {batch_size} is not positive; give 1 or more")
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self), generator=generator) if shuffle else torch.arange(len(self))
+        yield from self._in_order(order, batch_size, augment, generator, device)
+
+    @abstractmethod
+    def _in_order(
+        self, order: Tensor, batch_size: int, augment: bool, generator: torch.Generator, device: torch.device | str
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The examples with these indices, in batches on `device`; what is random comes from `generator`."""
+
+
+class ArraySplit(SeededSplit):
     """A split held in memory: `pixels` [N, ...] as they were stored, normalised a batch at a time.
 
     The inputs take `input_shape` after preprocessing: same number of elements, so (1, 28, 28) may be fed as (784,).
@@ -102,19 +136,9 @@ class ArraySplit:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        augment: bool = False,
-        device: torch.device | str = "cpu",
+    def _in_order(
+        self, order: Tensor, batch_size: int, augment: bool, generator: torch.Generator, device: torch.device | str
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every example once: inputs [B, *input_shape] float32 and labels [B] int64; order and augmentation follow `seed`."""
-        require_batch_size(batch_size)
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator) if shuffle else torch.arange(len(self))
         for chosen in torch.split(order, batch_size):
             pixels = self._pixels[chosen]
             if augment and self._augmentation is not None:
@@ -151,12 +175,6 @@ def held_out(data: Data, count: int, seed: int = 0) -> Data:
         raise EdgepruneError(f"{data.spec} has {len(train):,} training examples; a validation part of {count:,} leaves none")
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     return replace(data, train=train.part(order[count:]), test=train.part(order[:count]))
-
-
-def require_batch_size(batch_size: int) -> None:
-    """EdgepruneError unless `batch_size` is a positive whole number."""
-    if batch_size < 1:
-        raise EdgepruneError(f"batch size {batch_size} is not positive; give 1 or more")
 
 
 def spread(count: int, limit: int | None) -> Tensor:
