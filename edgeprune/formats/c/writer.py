@@ -180,7 +180,7 @@ class Writer:
     def exact_view(self, axes: Sequence[Sequence[int]]) -> str:
         """A pointer to an ep_view of these (size, in, other, out), ones in front up to four."""
         if len(axes) > 4:
-            raise ValueError(f"its elements lie along {len(axes)} axes, and the kernel walks four")
+            raise ValueError(f"its elements lie along {len(axes)} axes, and the kernel walks four; export to ONNX instead")
         axes = [*([(1, 0, 0, 0)] * (4 - len(axes))), *axes]
         return self.struct("ep_view", "view", *("{" + ", ".join(map(str, part)) + "}" for part in zip(*axes, strict=True)))
 
