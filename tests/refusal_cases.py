@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from test_capture import MAP, VECTOR, Does
@@ -9,9 +10,10 @@ from test_vocabulary import SEQUENCE
 from torch import Tensor, nn
 
 from edgeprune.graph import Graph, Node, Op, Value
-from edgeprune.ops import Activation, Binary, Reduce
+from edgeprune.ops import Activation, AvgPool, Binary, Conv, Linear, Mean, Rearrange, Reduce
 
-Shapes = list[tuple[int, ...]]
+# A tensor stands for itself.
+Shapes = list[tuple[int, ...] | Tensor]
 B = torch.arange(13.0)
 
 
@@ -22,6 +24,16 @@ def scores(x: Tensor) -> Tensor:
 def shared_keys(x: Tensor) -> Tensor:
     keys = x[:, None, :, :4].expand(-1, 2, -1, -1)
     return F.scaled_dot_product_attention(x.view(-1, 5, 2, 4).transpose(1, 2), keys, keys)
+
+
+def heads(x: Tensor) -> Tensor:
+    return x.view(-1, 5, 2, 4).transpose(1, 2)
+
+
+def dropping(x: Tensor) -> Tensor:
+    state = torch.zeros(2, x.shape[0], 5)
+    weights = [torch.ones(20, 8), *[torch.ones(20, 5)] * 3]
+    return torch.lstm(x, (state, state), weights, False, 2, 0.5, True, False, True)[0]
 
 
 class Weighs(nn.Module):
@@ -45,6 +57,9 @@ NETWORKS: dict[str, tuple[nn.Module, Shapes]] = {
     "a roll of the batch": (Does(lambda x: x.roll(1, 0)), [VECTOR]),
     "a roll as one line": (Does(lambda x: x.roll(1)), [VECTOR]),
     "elements the input picks": (Does(lambda x: torch.index_select(torch.ones(4, 6), 0, (x[:, 0] > 0).int()) + x), [VECTOR]),
+    "elements a second input picks": (
+        Does(lambda x, i: torch.index_select(x, 1, i[:, 0])), [VECTOR, torch.zeros(2, 1, dtype=torch.int64)]
+    ),
     "another length": (Does(lambda x: x / x.norm(1, dim=-1, keepdim=True)), [SEQUENCE]),
     "a sum with a product": (Does(lambda x, y: torch.baddbmm(y, x, x.mT, beta=2.0).softmax(-1) @ x), [SEQUENCE, (2, 5, 5)]),
     "a length multiplied": (Does(lambda x: torch.einsum("btc,bts->bcs", x, x.norm(dim=-1, keepdim=True))), [SEQUENCE]),
@@ -77,12 +92,44 @@ NETWORKS: dict[str, tuple[nn.Module, Shapes]] = {
     "heads that share their keys": (Does(shared_keys), [SEQUENCE]),
     "a softmax over queries": (Does(lambda x: scores(x).softmax(-2) @ x), [SEQUENCE]),
     "a repeated value": (Does(lambda x: x[:, None].expand(-1, 3, -1).reshape(-1, 18) + 0), [VECTOR]),
+    "a number over attention scores, at once": (Does(lambda x: (torch.ones(5) / scores(x)).softmax(-1) @ x), [SEQUENCE]),
+    "a table over integers with the batch elsewhere": (
+        Does(lambda i: F.embedding(i.transpose(0, 1), torch.ones(3, 4))), [torch.zeros(2, 5, 7, dtype=torch.int64)]
+    ),
+    "recurrent dropout": (Does(dropping), [SEQUENCE]),
+    "dropout": (Does(lambda x: F.dropout(x, 0.5, True)), [VECTOR]),
+    "a convolution by its input": (Does(lambda x: F.conv2d(x, x)), [MAP]),
+    "a pool with the batch elsewhere": (Does(lambda x: F.max_pool2d(x.permute(1, 2, 0, 3), 2)), [MAP]),
+    "a repeated value times its source": (Does(lambda x: x[:, None].expand(-1, 3, -1) * x[:, None]), [VECTOR]),
+    "a value plus itself turned": (Does(lambda x: x + x.permute(2, 1, 0, 3)), [(2, 4, 13, 8)]),
+    "a value joined with itself turned": (Does(lambda x: torch.cat([x, x.permute(2, 1, 0, 3)], 3)), [(2, 4, 13, 8)]),
+    "a constant line times a value": (Does(lambda x: torch.arange(5.0) @ x), [SEQUENCE]),
+    "a product that adds an axis": (Does(lambda x: x @ torch.ones(1, 6, 3)), [VECTOR]),
+    "heads that share their values": (Does(lambda x: (heads(x) @ heads(x).mT).softmax(-1) @ x[:, None]), [SEQUENCE]),
+    "a unit vector taken apart": (Does(lambda x: F.normalize(x, dim=-1).transpose(1, 2).flatten(1) + 0), [SEQUENCE]),
+    "a reshape across factors": (Does(lambda x: x.reshape(-1, 4, 10) + 0), [SEQUENCE]),
     "closed places as values": (Does(lambda x: torch.zeros_like(x).masked_fill(x > 0, float("-inf")) + x), [VECTOR]),
 }
 
 
 def alone(op: Op, shape: tuple[int, ...], axis: int = 0, reads: int = 1) -> Graph:
     return Graph({"x": Value(shape, axis)}, ("y",), (Node("y", op, ("x",) * reads, "head.odd"),))
+
+
+GAPS = AvgPool((2, 2), (2, 2), ((0, 0), (0, 0)), (2, 2))
+DEEP = Conv(np.ones((2, 3, 1, 1, 1), np.float32), stride=(1,) * 3, padding=((0, 0),) * 3, dilation=(1,) * 3)
+TURNED = Rearrange(((-1,), *[(2,)] * 8), tuple(range(9))[::-1], (1,) * 9, 0, 8)
+
+
+# The layer that makes a file too large, after one that does not.
+LARGE = Graph(
+    {"x": Value((4,))},
+    ("y",),
+    (
+        Node("t", Linear(np.ones((3, 4), np.float32)), ("x",), "small"),
+        Node("y", Linear(np.ones((50, 3), np.float32)), ("t",), "head.large"),
+    ),
+)
 
 
 class Kindly(Activation):
@@ -92,6 +139,10 @@ class Kindly(Activation):
 # name: (graph, suffix of the file)
 GRAPHS: dict[str, tuple[Graph, str]] = {
     **{f"an activation without a formula, {s}": (alone(Activation("zigzag"), (3,)), s) for s in (".onnx", ".tflite")},
+    **{f"a mean over windows with gaps, {s}": (alone(GAPS, (3, 8, 8)), s) for s in (".onnx", ".tflite")},
+    "places along three axes, .tflite": (alone(DEEP, (3, 4, 4, 4)), ".tflite"),
+    "a mean over four axes, .c": (alone(Mean(), (3, 2, 2, 2, 2)), ".c"),
+    **{f"nine axes the other way round, {s}": (alone(TURNED, (2,) * 9), s) for s in (".tflite", ".c")},
     **{f"an op without a word, {s}": (alone(Kindly("relu"), (3,)), s) for s in (".onnx", ".tflite", ".c")},
     **{f"a function of two without a word, {s}": (alone(Binary("atan2"), (3,), reads=2), s) for s in (".onnx", ".tflite")},
     **{f"a reduction without a word, {s}": (alone(Reduce("median", (0,)), (3, 4), 1), s) for s in (".onnx", ".tflite")},

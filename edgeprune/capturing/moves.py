@@ -144,8 +144,6 @@ def _pad(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
     pairs = list(zip(a["pad"][::2], a["pad"][1::2], strict=True))[::-1]
     pairs = [(0, 0)] * (rank - len(pairs)) + pairs
     mode = a.get("mode", "constant")
-    if mode not in ("constant", "reflect", "replicate", "circular"):
-        raise walk.unsupported(node, f"pad mode {mode!r}; use constant, reflect, replicate or circular")
     return padded(walk, node, x, pairs, mode, float(a.get("value") or 0.0))
 
 

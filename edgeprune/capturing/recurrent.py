@@ -24,8 +24,6 @@ def _recurrent(walk: Walk, node: fx.Node, a: dict[str, Any]) -> list[Laid | None
         raise walk.unsupported(node, "its first state is not zeros")
     if a.get("train") and a["dropout"]:
         raise walk.unsupported(node, "dropout is in training mode; call eval() on the module")
-    if len(x.dims) != 3:
-        raise walk.unsupported(node, "it reads packed sequences; give it a tensor of steps")
     weights = [walk.weight(node, p) for p in a["params"]]
     directions = 2 if a["bidirectional"] else 1
     each = 4 if a["has_biases"] else 2

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import NotExportable
-from ..graph import Node, Op
+from ..graph import Graph, Node, Op
 
 Function = TypeVar("Function", bound=Callable[[Any, Any], None])
+
+
+# How many bytes a file of flatbuffers or protobuf may have.
+LARGEST = 2_000_000_000
 
 
 class Lowerings:
@@ -36,6 +40,13 @@ class Lowerings:
     def refusal(self, node: Node, why: str) -> NotExportable:
         """The error for an op the format knows in a form it cannot say; `why` names the form and what would do."""
         return NotExportable(f"{self._cannot(node)}: {why}")
+
+    def check_size(self, graph: Graph, size: int) -> None:
+        """Raises NotExportable, naming the largest layer, when a file of `size` bytes is more than the format can address."""
+        if size > LARGEST:
+            node = max(graph.nodes, key=lambda n: sum(a.nbytes for a in n.op.arrays.values()))
+            why = f"{self.format} files end at 2 GB, and with it this one has {size / 1e9:.1f}; prune more, or export to C"
+            raise self.refusal(node, why)
 
     def _cannot(self, node: Node) -> str:
         return f"{self.format} cannot say {type(node.op).__name__} (layer {node.source or node.name})"

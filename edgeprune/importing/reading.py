@@ -124,7 +124,7 @@ def _file(path: Path, model: Any, opset: int) -> File:
             continue
         inputs[value.name], types[value.name] = _input(path, value)
     if not inputs:
-        raise Unsupported(f"{path} has no input: there is nothing its outputs could depend on")
+        raise Unsupported(f"{path} has no input: nothing for its outputs to depend on; export it with one")
     opsets = {each.domain: int(each.version) for each in model.opset_import}
     calls = tuple(_call(node, opsets, opset) for node in graph.node)
     return File(path, opset, inputs, types, tuple(v.name for v in graph.output), calls, constants)

@@ -42,10 +42,7 @@ def picked(walk: Trace, at: Any, laid: Laid, dim: int, index: range) -> Laid:
         return replace(laid, name=name, dims=narrowed(laid.dims, dim, len(index)), maker=at)
     # The dim is a part of an axis or several axes: make it an axis of its own first.
     name, frame = walk.take(at, laid)
-    again = frame.lay(name, walk.values[name], laid.maker)
-    if again == laid:
-        raise walk.unsupported(at, f"it takes a part of an axis of size {laid.shape[dim]}")
-    return picked(walk, at, again, dim, index)
+    return picked(walk, at, frame.lay(name, walk.values[name], laid.maker), dim, index)
 
 
 def _part(value: Value, axis: int, index: range) -> Slice | Cut:

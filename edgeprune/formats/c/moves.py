@@ -151,7 +151,7 @@ def _(w: Writer, n: Task) -> None:
     made = _factor_strides([sizes[f] for f in op.order], op.merge, out.strides)
     axes = joined((sizes[f], strides[f], made[i]) for i, f in enumerate(op.order)) or [(1, 0, 0)]
     if len(axes) > 8:
-        raise ValueError(f"its elements move along {len(axes)} axes, and the kernel walks eight")
+        raise ValueError(f"its elements move along {len(axes)} axes, and the kernel walks eight; export to ONNX instead")
     to = w.make(n.name)
     w.clear(n.name)
     struct = w.struct(

@@ -76,7 +76,7 @@ def _single_pool(w: Writer, n: Task, op: MaxPool | AvgPool, window: Window) -> N
 def _(w: Writer, n: Task) -> None:
     x = w.layout(n.inputs[0])
     if len(x.sizes) > 4:
-        raise lower.refusal(n, "it takes a mean over at most three axes")
+        raise lower.refusal(n, "it has a mean over at most three axes; export to ONNX instead")
     axes = list(zip(x.sizes, x.strides, x.sizes, strict=True))[1:]
     scale = 1.0 / float(np.prod(x.sizes[1:]))
     view = w.exact_view_of([(x.sizes[0], x.strides[0], 0, 1)], [(n_, s, 0, 0) for n_, s, _ in axes])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import MissingExtra, NotExportable
+from ...errors import MissingExtra
 from ...graph import Array, Graph, Node, Shape
 from ...sparse import Option, choose
 from ..artifact import LayerEncoding, Metadata
@@ -151,9 +151,7 @@ class Writer:
         text = metadata.to_json()
         if text:
             helper.set_model_props(model, {"edgeprune": text})
-        size = model.ByteSize()
-        if size > 2_000_000_000:
-            raise NotExportable(f"ONNX files end at 2 GB; this one would be {size / 1e9:.1f} GB")
+        lower.check_size(self.graph, model.ByteSize())
         # Not the full check: its type inference knows no op that reads a sparse initializer, although the standard allows it.
         onnx.checker.check_model(model)
         data: bytes = model.SerializeToString(deterministic=True)

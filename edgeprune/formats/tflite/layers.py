@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import NotExportable
 from ...graph import Node, Value
 from ...ops import Affine, BatchNorm, Conv, Linear
 from ..patterns import windows_of
@@ -35,15 +34,16 @@ def _(out: Writer, node: Node) -> None:
     out.bind(node.name, made)
 
 
-def too_deep(node: Node, axes: int) -> NotExportable:
-    return lower.refusal(node, f"it has {axes} spatial axes, and only one or two can be said; export to ONNX instead")
+def check_depth(node: Node, axes: int) -> None:
+    """Raises NotExportable for more spatial axes than one op can walk."""
+    if axes > 2:
+        raise lower.refusal(node, f"it has {axes} spatial axes, and only one or two can be said; export to ONNX instead")
 
 
 @lower(Conv)
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
-    if len(op.kernel) > 2:
-        raise too_deep(node, len(op.kernel))
+    check_depth(node, len(op.kernel))
     out.bind(node.name, convolve(out, node, out.read(node.inputs[0]), out.value(node.inputs[0]), op))
 
 

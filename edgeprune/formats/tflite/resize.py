@@ -13,7 +13,7 @@ from ...graph import Array, Node, Shape
 from ...ops import Conv, ConvTranspose, PadWith, Upsample
 from ...ops.resize import MODES
 from ..patterns import moved_groups, resampled
-from .layers import convolve, too_deep
+from .layers import check_depth, convolve
 from .layout import line, square, stored_axis, stored_shape
 from .moving import cut
 from .writer import Writer, lower
@@ -58,8 +58,7 @@ def _phases(op: ConvTranspose, axes: list[_Axis]) -> Array:
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
     value, result = out.value(node.inputs[0]), out.value(node.name)
-    if len(op.kernel) > 2:
-        raise too_deep(node, len(op.kernel))
+    check_depth(node, len(op.kernel))
     # The op of that name wants the batch in its shape, and neither groups nor dilations: a plain convolution makes all phases
     # of a place as channels, which then take their places.
     axes = _axes(op, value.shape[1:], result.shape[1:])

@@ -9,7 +9,7 @@ import numpy as np
 from ...graph import Node, Shape
 from ...ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Concat, Flatten, MaxPool, Mean, Pad, Select, Slice
 from ..patterns import Window, adaptive_plan, average_corrections, range_of, span_of, windows_of
-from .layers import too_deep
+from .layers import check_depth
 from .layout import flat_order, line, square, stored_axis, stored_shape
 from .moving import cut, pad, pad_for
 from .schema import SAME, VALID
@@ -26,8 +26,7 @@ def _pool_options(kernel: Shape, stride: Shape, padding: int) -> dict[str, Any]:
 def _pool_windows(out: Writer, node: Node) -> tuple[Window, ...]:
     op: Any = node.op
     size = out.value(node.inputs[0]).shape[1:]
-    if len(op.kernel) > 2:
-        raise too_deep(node, len(op.kernel))
+    check_depth(node, len(op.kernel))
     if max(op.dilation) > 1 and not isinstance(op, MaxPool):
         raise lower.refusal(node, f"its window is dilated by {op.dilation}; use a window without gaps")
     return windows_of(size, op.kernel, op.stride, op.dilation, op.pads(size))
@@ -83,8 +82,7 @@ def _(out: Writer, node: Node) -> None:
 def _(out: Writer, node: Node) -> None:
     op: Any = node.op
     value, result = out.value(node.inputs[0]), out.value(node.name)
-    if len(op.places) > 2:
-        raise too_deep(node, len(op.places))
+    check_depth(node, len(op.places))
     pooling, reduction = ("MAX_POOL_2D", "REDUCE_MAX") if isinstance(op, AdaptiveMaxPool) else ("AVERAGE_POOL_2D", "MEAN")
     x, shape = out.read(node.inputs[0]), list(stored_shape(value))
     plans = [adaptive_plan(n, p) for n, p in zip(value.shape[1:], op.places, strict=True)]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import NotExportable
 from ...graph import Array, Graph, Node, Shape, Value
 from ...sparse import Costs, Option, Sparse, choose
 from ..artifact import LayerEncoding, Metadata
@@ -283,8 +282,7 @@ class Writer:
         text = metadata.to_json(inputs=_described(self.graph, inputs), outputs=_described(self.graph, outputs))
         signature = {"inputs": _named(inputs), "outputs": _named(outputs), "signature_key": "serving_default"}
         size = sum(map(len, self.buffers))
-        if size > 2_000_000_000:
-            raise NotExportable(f"TFLite files end at 2 GB; the weights alone take {size / 1e9:.1f} GB")
+        lower.check_size(self.graph, size)
         model = {
             "version": 3,
             "operator_codes": [_code(code, version) for code, version in self.codes],
