@@ -171,7 +171,7 @@ def test_without_data_the_command_works_and_says_what_is_missing(checkpoint: Pat
     assert result.exit_code == 0, result.output
     assert "accuracy is neither recovered" in result.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["accuracy"] == {"before": None, "after": None, "samples": None}
+    assert set(report["accuracy"].values()) == {None}
     assert any("accuracy is neither recovered" in warning for warning in report["warnings"])
     assert report["weights"]["kept"] == report["weights"]["alive"] == 266_200 // 8
 

@@ -134,7 +134,7 @@ def test_width_that_a_norm_lets_through_stays() -> None:
     assert small.values["norm"].channels == 11
 
 
-def test_a_mask_that_is_a_constant_leaves_as_a_bias() -> None:
+def test_a_mask_that_is_one_number_everywhere_leaves() -> None:
     class Fixed(Bert):
         def forward(self, tokens: Tensor, mask: Tensor, types: Tensor) -> dict[str, Tensor]:
             return super().forward(tokens, mask * 0 + 1, types)

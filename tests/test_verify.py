@@ -12,7 +12,8 @@ import pytest
 from edgeprune.errors import CheckFailed, EdgepruneError
 from edgeprune.graph import Array, Graph, Node, Value
 from edgeprune.ops import Activation, Conv, Flatten, Linear
-from edgeprune.parity import Parity, _Comparison, random_inputs, verify
+from edgeprune.parity import Parity, random_inputs, verify
+from edgeprune.parity.comparison import Comparison
 
 
 def classifier(seed: int = 0, classes: int = 10) -> Graph:
@@ -134,7 +135,7 @@ def test_a_tie_of_the_reference_may_fall_either_way_and_is_counted(apart: float,
     )
     graph = Graph({"x": Value((1, 8, 8))}, ("scores",), nodes)
     reference = np.stack([np.full(50, 8.0), np.full(50, 8.0 * (1 - apart))], axis=1)
-    pair = _Comparison(graph, ("artifact", "reference"), 1e-3)
+    pair = Comparison(graph, ("artifact", "reference"), 1e-3)
     pair.add(0, [reference[:, ::-1]], [reference])
     found = pair.result()
     assert found.ties == found.tied_disagreements == tied

@@ -122,6 +122,10 @@ class Attention(Op):
     def without_constants(self, ins: Sequence[Value], *constants: Array) -> tuple[Op, tuple[int, ...]] | None:
         if len(ins) < 4 or np.isnan(constants[3]).any():
             return None
+        if (constants[3] == constants[3].flat[0]).all():
+            return self, (0, 1, 2)  # the same for every score, which the softmax takes out again
+        if self.bias is None and ins[0].shape[-2] > 1:
+            return None  # a bias holds a number for every pair of places, the constant one for each place that is looked at
         bias = np.broadcast_to(constants[3], (1, ins[0].shape[-2], ins[1].shape[-2]))
         return replace(self, bias=np.array(bias) if self.bias is None else self.bias + bias), (0, 1, 2)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgeprune.errors import EdgepruneError, Unsupported
 from edgeprune.pruning import Masks, Probe, prunable, top
-from edgeprune.pruning.criteria import CRITERIA, Context
+from edgeprune.pruning.criteria import CRITERIA, Context, Refit
 from edgeprune.pruning.criteria.calibration import input_moments
 from edgeprune.pruning.criteria.obc import damped, least_squares, removals
 from edgeprune.pruning.criteria.quotas import erk_shares, igq_shares, uniform_shares, whole_numbers, within_quotas
@@ -137,15 +137,16 @@ def test_many_removals_are_the_same_when_the_matrix_is_made_smaller_on_the_way()
     assert torch.allclose(added.sum(1), (rows @ x).square().sum(1), rtol=1e-8)
 
 
-def test_least_squares_on_the_kept_weights_is_better_than_leaving_them() -> None:
+@pytest.mark.parametrize(("criterion", "refit"), [("obc", least_squares), ("sparsegpt", compensated)])
+def test_kept_weights_that_make_up_for_what_goes_are_better_than_left_as_they_are(criterion: str, refit: Refit) -> None:
     net = small()
     context = of(net, 200)
-    masks = top(context.probe, CRITERIA["obc"](net, context), 200)
+    masks = top(context.probe, CRITERIA[criterion](net, context), 200)
     x = DATA.train.x
     wanted = net.fc1(x)
     plain, refitted = copy.deepcopy(net), copy.deepcopy(net)
     masks.apply(plain)
-    least_squares(refitted, of(net, 200, masks=masks))
+    refit(refitted, of(net, 200, masks=masks))
     assert all((prunable(refitted)[name][~mask] == 0).all() for name, mask in masks.items())
     assert (refitted.fc1(x) - wanted).square().sum() < 0.9 * (plain.fc1(x) - wanted).square().sum()
 
@@ -159,19 +160,6 @@ def test_with_unit_moments_sparsegpt_is_magnitude_inside_each_block() -> None:
         bound = size.reshape(-1).sort(descending=True).values[round(0.25 * size.numel()) - 1]
         assert torch.equal(new[:, part], rows[:, part] * (size >= bound))
     assert torch.allclose(worth, rows.square() * 1.01, rtol=1e-6)
-
-
-def test_sparsegpt_makes_up_for_what_goes() -> None:
-    net = small()
-    context = of(net, 200)
-    masks = top(context.probe, CRITERIA["sparsegpt"](net, context), 200)
-    x = DATA.train.x
-    wanted = net.fc1(x)
-    plain, refitted = copy.deepcopy(net), copy.deepcopy(net)
-    masks.apply(plain)
-    compensated(refitted, of(net, 200, masks=masks))
-    assert all((prunable(refitted)[name][~mask] == 0).all() for name, mask in masks.items())
-    assert (refitted.fc1(x) - wanted).square().sum() < 0.9 * (plain.fc1(x) - wanted).square().sum()
 
 
 def test_wanda_with_inputs_of_one_size_is_magnitude_in_every_row() -> None:

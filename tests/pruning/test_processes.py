@@ -23,7 +23,7 @@ class Told(Progress):
     said = 0
     def round_started(self, *given): Told.said += 1
 
-data, found = made_up((16,), 520), []
+data, found = made_up((16,), 522), []  # the last batch of 5 is shared unevenly
 torch.manual_seed(0)
 net = LeNet300(16, 32, 16)
 for method in {methods!r}:

@@ -62,6 +62,8 @@ class Writer:
         self.stored: list[dict[str, Any]] = []
         self.places: dict[str, Place] = {}
         self._outside = outside(graph)
+        # Of the nodes, for a task may do the same by an op of another form.
+        self._multiply_adds = {node.name: node.op.multiply_adds(graph.ins(node)) for node in graph.nodes}
         self.task = 0  # the number of the one being written
         self._flattened: dict[str, Place] = {}
         self._named: dict[tuple[str, str], str] = {}
@@ -198,7 +200,7 @@ class Writer:
         nonzeros = int((weight != 0).sum())
         shape = tuple(weight.shape)
         ins = [self.graph.values[name] for name in task.inputs]
-        dense = task.op.multiply_adds(ins)
+        dense = self._multiply_adds[task.node]
         said = {"layer": task.name, "node": task.node, "shape": list(shape), "encoding": encoding, "bytes": stored}
         said["multiply_adds"] = dense if encoding == "dense" else round(dense * nonzeros / max(weight.size, 1))
         said["moves"] = 4 * sum(int(np.prod(value.shape)) for value in (*ins, self.graph.values[task.name]))

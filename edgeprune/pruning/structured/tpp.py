@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..run import Run
 from ..training import Steering
-from .filters import Filters, Keep, free_filters, same_share
-from .l1_filters import mean_sizes
+from .filters import Filters, Keep
+from .l1_filters import begin_by_size
 from .rounds import finish, take_out
 
 GRAM_WEIGHT = 1000.0
@@ -87,9 +87,7 @@ def tpp(run: Run) -> None:
     """Chooses the filters as L1 pruning does, fades them over one training, cuts, and retrains what is left."""
     if run.records:
         return
-    layers = free_filters(run.module, run.probe)
-    run.begin_round(run.budget, 1)
-    keep = same_share(layers, mean_sizes(layers), run.masks, run.probe, run.budget)
+    layers, keep = begin_by_size(run)
     fading = replace(run.plan.recipe, optimizer="sgd", curve="constant", lr=LR)
     run.train(fading, Fading(layers, keep))
     take_out(run, layers, keep)
