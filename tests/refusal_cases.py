@@ -108,6 +108,7 @@ NETWORKS: dict[str, tuple[nn.Module, Shapes]] = {
     "heads that share their values": (Does(lambda x: (heads(x) @ heads(x).mT).softmax(-1) @ x[:, None]), [SEQUENCE]),
     "a unit vector taken apart": (Does(lambda x: F.normalize(x, dim=-1).transpose(1, 2).flatten(1) + 0), [SEQUENCE]),
     "a reshape across factors": (Does(lambda x: x.reshape(-1, 4, 10) + 0), [SEQUENCE]),
+    "the batch in another order": (Does(lambda x: torch.index_select(x, 0, torch.arange(13).flip(0))), [VECTOR]),
     "closed places as values": (Does(lambda x: torch.zeros_like(x).masked_fill(x > 0, float("-inf")) + x), [VECTOR]),
 }
 

@@ -166,6 +166,9 @@ SETTINGS: dict[str, Refused] = {
     "a convolution that cuts": Refused(
         [node("Conv", ["x", "w0"], ["y"], pads=[-1, 0, 0, 0])], weights((5, 4, 3, 3)), "padding.* is negative"
     ),
+    "a transposed convolution that pads": Refused(
+        [node("ConvTranspose", ["x", "w0"], ["y"], pads=[-1, 0, 0, 0])], weights((4, 5, 3, 3)), "padding.* is negative"
+    ),
     "statistics": Refused(
         [node("LayerNormalization", ["x", "w0"], ["y", "m"])],
         weights((8,)),
