@@ -54,12 +54,12 @@ def candidates(graph: Graph, folder: Path, pythons: dict[str, str]) -> list[tupl
     """(what the table calls it, engine, interpreter, what makes its file)."""
     shape = next(iter(graph.inputs.values())).shape
     dense, lite = folder / "dense.onnx", folder / "dense.tflite"
-    write(graph, dense, optimize="speed")
-    write(everywhere(graph), lite, optimize="speed")
+    write(graph, dense, optimize="latency")
+    write(everywhere(graph), lite, optimize="latency")
     peers, mnn = pythons["peers"], pythons["mnn"]
 
-    def written(name: str) -> Path:
-        write(graph, folder / name)
+    def written(name: str, goal: str = "size") -> Path:
+        write(graph, folder / name, optimize=goal)
         return folder / name
 
     def sparse() -> Path:
@@ -77,6 +77,7 @@ def candidates(graph: Graph, folder: Path, pythons: dict[str, str]) -> list[tupl
         ("DeepSparse", "deepsparse", pythons["deepsparse"], lambda: dense),
         ("edgeprune .onnx", "onnxruntime", peers, lambda: written("small.onnx")),
         ("edgeprune .tflite", "litert", peers, lambda: written("small.tflite")),
+        ("edgeprune .tflite, latency", "litert", peers, lambda: written("fast.tflite", "latency")),
         ("edgeprune C", "c", peers, lambda: built(graph, folder)),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 DENSE = ("onnxruntime", "LiteRT", "OpenVINO", "MNN", "ncnn")
 SPARSE = ("MNN, sparse", "DeepSparse")
-OURS = ("edgeprune .onnx", "edgeprune .tflite", "edgeprune C")
+OURS = ("edgeprune .onnx", "edgeprune .tflite", "edgeprune .tflite, latency", "edgeprune C")
 COLOURS = {**dict.fromkeys(DENSE, "#9aa5b1"), **dict.fromkeys(SPARSE, "#d98f2b"), **dict.fromkeys(OURS, "#2f6fde")}
 
 
@@ -18,7 +18,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "# Runtimes beside each other",
         "",
         "Made by `python benchmarks/runtime.py`, which says how. Random weights under uniform random masks, every shape kept; one thread,",
-        'batch 1. "edgeprune" files hold the same weights in the encodings it chose by file size; the others are dense, or made sparse by',
+        'batch 1. "edgeprune" files hold the same weights in the encodings it chose by file size, or where it says so by latency; the others are dense, or made sparse by',
         "their own tools. Bytes are those of the file; of C those of its constants. Memory is what a process grows by at most, until the",
         "first run is done; of C arena and constants. Calls come from Python, which takes about 1 µs of each.",
         "",
