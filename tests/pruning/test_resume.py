@@ -13,7 +13,7 @@ from torch import nn
 
 from edgeprune.errors import EdgepruneError
 from edgeprune.pruning import Progress, Pruned, Recipe, Round, prune, train
-from edgeprune.pruning.run import STATE_FILE, Run
+from edgeprune.pruning.run import STATE_FILE, STATE_VERSION, Run
 
 
 class Stop(Exception):
@@ -158,5 +158,5 @@ def test_a_damaged_state_is_refused_with_what_to_do(stopped: Path, tmp_path: Pat
 def test_a_state_of_another_version_is_refused(stopped: Path, tmp_path: Path) -> None:
     state = torch.load(stopped / STATE_FILE, weights_only=True)
     torch.save({**state, "version": 99}, tmp_path / STATE_FILE)
-    with pytest.raises(EdgepruneError, match="of version 99, this is 1"):
+    with pytest.raises(EdgepruneError, match=f"of version 99, this is {STATE_VERSION}"):
         prune(network(), **GIVEN, work_dir=tmp_path, resume=True)
