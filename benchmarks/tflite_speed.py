@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from c_speed import resnet18
+from networks import resnet18
 
 from edgeprune.formats import Runner, load, write
 from edgeprune.formats.tflite.delegate import build
@@ -47,7 +47,7 @@ def medians(runners: Mapping[str, Runner], seconds: float, each: int = 3) -> dic
 
 def measure(size: int, density: float, seconds: float, folder: Path) -> tuple[str, str]:
     """A row of each table: the stock runtime by itself, and with the delegate beside C."""
-    graph = resnet18(size, density)
+    graph = resnet18(density, size)
     x = np.random.default_rng(1).standard_normal((1, 3, size, size)).astype(np.float32)
     paths = {name: folder / f"{name}{density}.tflite" for name in ("dense", *GOALS)}
     write(graph, paths["dense"], costs=NEVER_SPARSE, optimize="latency")
