@@ -23,13 +23,27 @@ import numpy as np
 from c_speed import mnn_model
 from engines import Child, Missing, environment, in_turns
 from networks import NETWORKS
-from runtime_table import table, to_svg
+from runtime_table import OURS, SPARSE, table, to_svg
 
 from edgeprune.formats import c, footprint, write
 from edgeprune.graph import Graph
 
 HERE = Path(__file__).parent
 DENSITIES = (0.1, 0.01, 0.001)
+
+
+# Not random: the sample's trained network, pruned all alive by the default settings, and what removal leaves of it.
+PRUNED = {"LeNet-300-100 of the sample, all alive": (1 / 128, 1 / 1024)}
+
+
+def pruned(density: float) -> tuple[Graph, Graph, Graph]:
+    import edgeprune
+
+    loaded = edgeprune.load(HERE.parent / "samples" / "mnist" / "lenet_300_100.pt")
+    data = edgeprune.load_data(loaded.data_spec)
+    module = edgeprune.prune(loaded.module, 1 / density, data=data).module
+    graph, masked = (edgeprune.capture(each, loaded.example_inputs) for each in (loaded.module, module))
+    return graph, masked, edgeprune.shrink(masked, optimize="size")
 
 
 def built(graph: Graph, folder: Path) -> Path:
@@ -50,21 +64,27 @@ def for_ncnn(python: str, dense: Path, shape: tuple[int, ...]) -> Path:
     return made
 
 
-def candidates(graph: Graph, folder: Path, pythons: dict[str, str]) -> list[tuple[str, str, str, Callable[[], Path]]]:
-    """(what the table calls it, engine, interpreter, what makes its file)."""
+def candidates(
+    graph: Graph, masked: Graph, small: Graph, folder: Path, pythons: dict[str, str]
+) -> list[tuple[str, str, str, Callable[[], Path]]]:
+    """(what the table calls it, engine, interpreter, what makes its file).
+
+    The dense network, the same under its masks for engines that look for zeros, and what is left of it.
+    """
     shape = next(iter(graph.inputs.values())).shape
-    dense, lite = folder / "dense.onnx", folder / "dense.tflite"
+    dense, zeros, lite = folder / "dense.onnx", folder / "masked.onnx", folder / "dense.tflite"
     write(graph, dense, optimize="latency")
+    write(masked, zeros, optimize="latency")
     write(everywhere(graph), lite, optimize="latency")
     peers, mnn = pythons["peers"], pythons["mnn"]
 
     def written(name: str, goal: str = "size") -> Path:
-        write(graph, folder / name, optimize=goal)
+        write(small, folder / name, optimize=goal)
         return folder / name
 
     def sparse() -> Path:
         copied = folder / "sparse.onnx"
-        copied.write_bytes(dense.read_bytes())
+        copied.write_bytes(zeros.read_bytes())
         return mnn_model(mnn, copied, "--detectSparseSpeedUp")
 
     return [
@@ -74,11 +94,11 @@ def candidates(graph: Graph, folder: Path, pythons: dict[str, str]) -> list[tupl
         ("MNN", "mnn", mnn, lambda: mnn_model(mnn, dense)),
         ("ncnn", "ncnn", peers, lambda: for_ncnn(peers, dense, shape)),
         ("MNN, sparse", "mnn", mnn, sparse),
-        ("DeepSparse", "deepsparse", pythons["deepsparse"], lambda: dense),
+        ("DeepSparse", "deepsparse", pythons["deepsparse"], lambda: zeros),
         ("edgeprune .onnx", "onnxruntime", peers, lambda: written("small.onnx")),
         ("edgeprune .tflite", "litert", peers, lambda: written("small.tflite")),
         ("edgeprune .tflite, latency", "litert", peers, lambda: written("fast.tflite", "latency")),
-        ("edgeprune C", "c", peers, lambda: built(graph, folder)),
+        ("edgeprune C", "c", peers, lambda: built(small, folder)),
     ]
 
 
@@ -95,14 +115,14 @@ def everywhere(graph: Graph) -> Graph:
 
 
 def measure(name: str, density: float, seconds: float, pythons: dict[str, str]) -> dict[str, Any]:
-    graph = NETWORKS[name](density)
+    graph, masked, small = pruned(density) if name in PRUNED else [NETWORKS[name](density)] * 3
     shape = next(iter(graph.inputs.values())).shape
     row: dict[str, Any] = {"network": name, "density": density, "engines": {}, "missing": {}}
     with tempfile.TemporaryDirectory() as own:
         folder = Path(own)
         np.save(folder / "x.npy", np.random.default_rng(1).standard_normal((1, *shape)).astype(np.float32))
         children: list[Child] = []
-        for label, engine, python, make in candidates(graph, folder, pythons):
+        for label, engine, python, make in candidates(graph, masked, small, folder, pythons):
             try:
                 path = make()
                 child = Child(engine, python, path, folder / "x.npy", label)
@@ -118,8 +138,10 @@ def measure(name: str, density: float, seconds: float, pythons: dict[str, str]) 
                 "bytes": takes.bytes if takes else sum(each.stat().st_size for each in files),
             }
             children.append(child)
-        expected = children[0].output().reshape(-1)
+        x = np.load(folder / "x.npy")
         for child in children:
+            # What an engine must answer: of the pruned network, where it was given that.
+            expected = (masked if child.name in (*SPARSE, *OURS) else graph).run(x).reshape(-1)
             found = child.output().reshape(-1)
             row["engines"][child.name]["error"] = float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-30))
         for label, times in in_turns(children, seconds, 5).items():
@@ -138,14 +160,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("peers", "mnn", "deepsparse"):
         parser.add_argument(f"--{name}", metavar="PYTHON", default=sys.executable)
-    parser.add_argument("--only", choices=NETWORKS)
+    parser.add_argument("--only", choices=(*NETWORKS, *PRUNED))
     parser.add_argument("--seconds", type=float, default=6)
     options = parser.parse_args()
     pythons = {name: getattr(options, name) for name in ("peers", "mnn", "deepsparse")}
     kept = HERE / "runtime.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-    for name in [options.only] if options.only else NETWORKS:
-        for density in DENSITIES:
+    for name in [options.only] if options.only else (*NETWORKS, *PRUNED):
+        for density in PRUNED.get(name, DENSITIES):
             if not any(row["network"] == name and row["density"] == density for row in rows):
                 rows.append(measure(name, density, options.seconds, pythons))
                 with open(kept, "a") as file:
