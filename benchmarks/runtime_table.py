@@ -18,8 +18,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "# Runtimes beside each other",
         "",
         "Made by `python benchmarks/runtime.py`, which says how. Random weights under uniform random masks, every shape kept; one thread,",
-        'batch 1. "edgeprune" files hold the same weights in the encodings it chose by file size, or where it says so by latency; the others are dense, or made sparse by',
-        "their own tools. Bytes are those of the file; of C those of its constants. Memory is what a process grows by at most, until the",
+        'batch 1. "edgeprune" files hold the same weights in the encodings it chose by file size, or where it says so by latency;',
+        "the others are dense, or made sparse by their own tools. Bytes are those of the file; of C those of its constants. Memory is what a process grows by at most, until the",
         "first run is done; of C arena and constants. Calls come from Python, which takes about 1 µs of each.",
         "",
         "Versions: " + ", ".join(f"{label} {version}" for label, version in versions.items()) + ".",
@@ -43,6 +43,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 f"{number(e['bytes'] / 1e3)} | {number(e['load_ms'])} |"
             )
         lines += [f"\nNot measured: {why}" for why in row["missing"].values()]
+        lines += [
+            f"\n{label} answers something else here, by {e['error']:.0%} of the largest score: its time is that of another function."
+            for label, e in row["engines"].items()
+            if e["error"] > 1e-3
+        ]
     return "\n".join(lines) + "\n"
 
 
