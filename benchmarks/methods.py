@@ -133,4 +133,6 @@ if __name__ == "__main__":
             run(jobs(given.network, given.seeds, given.methods.split(","), ratios), mnist, given.seconds)
     TABLE.write_text(tables(done(), EPOCHS, LR))
     for name in sorted({each["network"] for each in done()}):
-        (HERE / f"methods_{name}.svg").write_text(plot([each for each in done() if each["network"] == name], name))
+        mine = [each for each in done() if each["network"] == name]
+        if len({each["ratio"] for each in mine}) > 1:
+            (HERE / f"methods_{name}.svg").write_text(plot(mine, name))

@@ -19,7 +19,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "",
         "Made by `python benchmarks/runtime.py`, which says how. Random weights under uniform random masks, every shape kept; one thread,",
         'batch 1. "edgeprune" files hold the same weights in the encodings it chose by file size; the others are dense, or made sparse by',
-        "their own tools. Bytes are those of the file; of C those of its constants.",
+        "their own tools. Bytes are those of the file; of C those of its constants. Memory is what a process grows by at most, until the",
+        "first run is done; of C arena and constants. Calls come from Python, which takes about 1 µs of each.",
         "",
         "Versions: " + ", ".join(f"{label} {version}" for label, version in versions.items()) + ".",
         "",
@@ -39,10 +40,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         for label, e in row["engines"].items():
             lines.append(
                 f"| {label} | {e['ms']:.3g} ({e['low']:.3g} to {e['high']:.3g}) | {base['ms'] / e['ms']:.3g} | {e['memory'] / 1e6:.3g} | "
-                f"{e['bytes'] / 1e3:,.3g} | {e['load_ms']:.3g} |"
+                f"{number(e['bytes'] / 1e3)} | {number(e['load_ms'])} |"
             )
         lines += [f"\nNot measured: {why}" for why in row["missing"].values()]
     return "\n".join(lines) + "\n"
+
+
+def number(x: float) -> str:
+    """Three digits, or all of a large number."""
+    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
 def to_svg(rows: Sequence[dict[str, Any]]) -> str:
@@ -55,7 +61,7 @@ def to_svg(rows: Sequence[dict[str, Any]]) -> str:
     for number, row in enumerate(rows):
         top = number * step
         parts.append(
-            f'<text x="0" y="{top + 16}" font-weight="bold">{row["network"]}, {100 * row["density"]:g} % of the weights</text>'
+            f'<text x="0" y="{top + 16}" font-weight="bold">{row["network"]}, {100 * row["density"]:g} % of the weights (bars: logarithmic)</text>'
         )
         base = row["engines"]["onnxruntime"]["ms"]
         for i, label in enumerate(labels):

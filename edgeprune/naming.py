@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,15 @@ def split_spec(spec: str, flag: str, forms: str) -> tuple[str, str]:
     if not head or not name:
         raise EdgepruneError(f"{flag} {spec!r} has no two parts around a colon; it takes {forms}")
     return head, name
+
+
+def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    """The name, or with the first number from 2 on behind it that makes it one nobody has."""
+    candidate, count = name, 1
+    while is_taken(candidate):
+        count += 1
+        candidate = f"{name}_{count}"
+    return candidate
 
 
 def close_to(name: str, names: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ from .errors import CheckFailed, EdgepruneError, MissingExtra
 from .formats import Metadata, Runner
 from .graph import Array, Graph
 from .importing import import_onnx
+from .naming import free_name
 from .parity import TOLERANCE, random_inputs
 from .parity import verify as compare_outputs
 from .pruning import prunable
@@ -145,20 +146,8 @@ def _from_onnx(path: Path, model: str | None, shape: tuple[int, ...] | None) -> 
     shapes = [value.shape for value in graph.inputs.values()]
     draw = torch.Generator().manual_seed(0)
     examples = tuple(torch.randn(1, *each, generator=draw) for each in shapes)
-    loaded = Loaded(_Network(to_module(graph)), examples, shapes[0], preprocessing)
+    loaded = Loaded(to_module(graph), examples, shapes[0], preprocessing)
     return loaded, Stored(tuple(graph.inputs), graph.outputs, artifact.metadata)
-
-
-class _Network(nn.Module):
-    """A traced module as one of layers, under the same names: pruning takes a module with a graph for an exported one."""
-
-    def __init__(self, traced: nn.Module) -> None:
-        super().__init__()
-        for name, child in traced.named_children():
-            self.add_module(name, child)
-        # Its own, whose arguments torch.export reads the names and the number of.
-        self.forward = traced.forward
-        self.eval()
 
 
 def _check_import(path: Path, graph: Graph, batch: int) -> None:
@@ -202,10 +191,7 @@ def _named(graph: Graph, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> G
     taken = {*names.values(), *graph.values}
     for name in graph.values:
         if name not in names and name in names.values():
-            count = 2
-            while f"{name}_{count}" in taken:
-                count += 1
-            names[name] = f"{name}_{count}"
+            names[name] = free_name(name, taken.__contains__)
             taken.add(names[name])
     nodes = tuple(
         replace(node, name=names.get(node.name, node.name), inputs=tuple(names.get(name, name) for name in node.inputs))
@@ -220,7 +206,7 @@ def outputs_of(module: nn.Module, inputs: tuple[Array, ...], batch: int = 256) -
     with torch.no_grad():
         for start in range(0, len(inputs[0]), batch):
             made = module(*(torch.from_numpy(a[start : start + batch]) for a in inputs))
-            parts.append([t.numpy() for t in torch.utils._pytree.tree_leaves(made)])
+            parts.append([t.detach().numpy() for t in torch.utils._pytree.tree_leaves(made)])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
 

@@ -32,7 +32,8 @@ class Weighs(nn.Module):
 # name: (module, shapes of its inputs)
 NETWORKS: dict[str, tuple[nn.Module, Shapes]] = {
     "an ELU of a scaled input": (Does(lambda x: torch.ops.aten.elu.default(x, 1.0, 1.5, 1.0)), [VECTOR]),
-    "the larger of a value and a constant": (Does(lambda x: torch.maximum(x, torch.arange(6.0))), [VECTOR]),
+    "a pool over the batch": (Does(lambda x: F.max_pool2d(x.transpose(0, 1), 2)), [MAP]),
+    "a constant to the power of a value": (Does(lambda x: torch.arange(6.0) ** x), [VECTOR]),
     "a number over attention scores": (Does(lambda x: (1 / scores(x)).softmax(-1) @ x), [SEQUENCE]),
     "exponents by channel": (Does(lambda x: x.abs() ** torch.arange(6.0)), [VECTOR]),
     "a table over a transposed batch": (Does(lambda x: F.embedding(x.long().T, torch.ones(3, 4))), [VECTOR]),

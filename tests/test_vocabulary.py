@@ -346,7 +346,7 @@ REFUSED: list[tuple[str, nn.Module, list[tuple[int, ...]], list[str]]] = [
     ("a norm over several axes", nn.Sequential(nn.LayerNorm([4, 8, 8])), [MAP], ["0: aten.layer_norm", "over the channels only"]),
     ("indices that depend on the input", Does(lambda x: x[:, x.amax((0, 2)).argsort()]), [SEQUENCE], ["aten.", "Rewrite"]),
     ("bicubic upsampling", nn.Sequential(nn.Upsample(scale_factor=2, mode="bicubic")), [MAP], ["0: aten.upsample_bicubic2d"]),
-    ("one number per sample", Does(lambda x: x.sum((1, 2))), [SEQUENCE], ["nothing but the batch is left", "keepdim=True"]),
+    ("one number per sample", Does(lambda x: x.sum((1, 2))), [SEQUENCE], ["one number for each example", "keepdim=True"]),
     ("a weight overwritten", Does(lambda x, c: x * c.weight.mul_(2).sum(), c=nn.Linear(2, 2)), [SEQUENCE], ["aten.mul_"]),
 ]  # fmt: skip
 

@@ -81,4 +81,7 @@ def _binary(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
         if exponent == 2:
             return both(walk, node, x, x, Mul())
         return walk.pointwise(node, x, Activation("pow", exponent))
-    raise walk.unsupported(node, f"a {kind} of a value and a constant; write it with clamp")
+    if kind == "pow":
+        raise walk.unsupported(node, "a constant to the power of a value")
+    x, constant = (y, x) if isinstance(x, np.ndarray) else (x, y)
+    return with_constant(walk, node, walk.laid(node, x), constant, kind)

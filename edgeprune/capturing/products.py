@@ -12,7 +12,7 @@ from ..laying import scores as attention
 from ..laying.layers import linear
 from ..laying.layout import Laid
 from ..laying.masks import negated
-from ..laying.products import einsum, multiplied
+from ..laying.products import einsum, learned, multiplied
 from ..laying.scores import Closed, Scores
 from ..ops import Linear
 from .masks import is_truth
@@ -48,7 +48,8 @@ def _einsum(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Any:
 
 @lower("scaled_dot_product_attention")
 def _attention(walk: Walk, node: fx.Node, a: dict[str, Any]) -> Laid:
-    q, k, v = (walk.laid(node, a[name]) for name in ("query", "key", "value"))
+    given = [walk.constant(a[name]) for name in ("query", "key", "value")]
+    q, k, v = (learned(walk, node, x) if isinstance(x, np.ndarray) else walk.laid(node, x) for x in given)
     scale = a["scale"] if a["scale"] is not None else 1 / math.sqrt(q.shape[-1])
     mask = walk.constant(a["attn_mask"])
     if isinstance(mask, Laid) and is_truth(node, 3, "attn_mask"):

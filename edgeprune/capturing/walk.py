@@ -15,8 +15,8 @@ from ..errors import Unsupported
 from ..graph import Array, Graph, Op, Value
 from ..laying.layout import OPEN_BATCHES, Laid, batch_of
 from ..laying.scores import Closed, Scores
-from ..laying.taking import natural_channel
-from ..laying.trace import Trace, free
+from ..laying.trace import Trace
+from ..naming import free_name
 from .naming import LEAVES, base_name, source_of
 
 # Every program is traced at this batch.
@@ -255,20 +255,14 @@ class Walk(Trace):
 
     def _finish(self, node: fx.Node) -> Graph:
         """The graph, its outputs named: "output", or by key or number when there are several."""
-        results = [self.made[n] if isinstance(n, fx.Node) else n for n in node.args[0]]  # type: ignore[union-attr]
+        results: tuple[Any, ...] = tuple(node.args[0])  # type: ignore[arg-type]
         names = output_names(self.program, len(results))
         ends: dict[str, str] = {}
         for result, name in zip(results, names, strict=True):
-            if isinstance(result, Scores):
-                raise Unsupported(f"output {name!r} of the model is attention weights; return what they are applied to")
-            made = self.ref(node, result, natural_channel(self, result)) if isinstance(result, Laid) else None
-            if made is None or made in self.inputs:
-                raise Unsupported(f"output {name!r} of the model is not computed from its input; return only computed tensors")
-            same = next((other for other, value in ends.items() if value == made), None)
-            if same is not None:
-                raise Unsupported(f"outputs {same!r} and {name!r} are the same tensor; return it once")
+            at = result if isinstance(result, fx.Node) else node
+            made = self.end(at, self.constant(self.made.get(result, result)), f"output {name!r} of the model", name, ends)
             # A value has one name: an output that is called as an input is gets another.
-            ends[free(f"{name}_output", {*names, *self.inputs}) if name in self.inputs else name] = made
+            ends[free_name(f"{name}_output", {*names, *self.inputs}.__contains__) if name in self.inputs else name] = made
         graph = self.graph(tuple(ends), ends)
         # Numbers that meet whole numbers know no type of their own.
         return graph.astype(graph.dtype)

@@ -12,9 +12,7 @@ from ..errors import EdgepruneError, Unsupported
 from ..graph import Array, Graph, Shape, Value
 from ..laying.layout import Laid, batch_of, size
 from ..laying.scores import Scores
-from ..laying.taking import natural_channel, settled
 from ..laying.trace import Trace
-from ..ops import Constant, Rearrange
 from .naming import clean, source_of
 from .reading import Call, File, type_of
 from .recognising import Found, recognise
@@ -225,35 +223,9 @@ class Walk(Trace):
         """The graph, its outputs named as the file's."""
         ends: dict[str, str] = {}
         for name in dict.fromkeys(self.file.outputs):
-            made = self._end(name)
-            if made != name and (made in self.inputs or made in ends.values()):
-                # One tensor under two names.
-                value = self.values[made]
-                every = tuple(range(len(value.shape)))
-                again = Rearrange(((-1,),) * len(every), every, (1,) * len(every), value.axis, value.axis)
-                made = self.emit(again, [made], Call("Identity", "", "", (), (name,), {}, self.file.opset, None))
+            at = Call("Identity", "", "", (), (name,), {}, self.file.opset, None)
+            made = self.end(at, self.made.get(name), f"{self.file.path}: output {name!r}", name, ends)
             if name in self.inputs and made != name:
                 raise Unsupported(f"{self.file.path}: output {name!r} has the name of an input that it is not; rename one")
             ends[name] = made
         return self.graph(self.file.outputs, ends)
-
-    def _end(self, name: str) -> str:
-        """The value that is an output of the file."""
-        made = self.made.get(name)
-        call = Call("Identity", "", "", (), (name,), {}, self.file.opset, None)
-        where = f"{self.file.path}: output {name!r}"
-        if isinstance(made, Scores):
-            raise Unsupported(f"{where} is attention weights; give out what they are applied to")
-        if isinstance(made, np.ndarray) and made.ndim > 1 and made.dtype == self.dtype:
-            if len(made) != size(self.batch) or not (made == made[:1]).all():
-                raise Unsupported(f"{where} is a constant that does not have the batch as its first axis; leave it out")
-            return self.emit(Constant(np.ascontiguousarray(made[0])), [next(iter(self.inputs))], call)
-        if not isinstance(made, Laid):
-            raise Unsupported(f"{where} is not computed from the input; give out only computed tensors")
-        laid = settled(self, call, made)
-        if not laid.dims or (self.batch and laid.dims[0] != self.batch) or (not self.batch and laid.dims[0]):
-            raise Unsupported(f"{where} does not have the batch as its first axis; give out tensors that do")
-        if len(laid.dims) == 1:
-            raise Unsupported(f"{where} is one number for each example without an axis; keep an axis of size 1")
-        return self.ref(call, laid, natural_channel(self, laid))
-

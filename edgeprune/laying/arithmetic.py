@@ -80,9 +80,11 @@ def aligned(walk: Trace, x: Laid, y: Laid) -> Dims | None:
 PLAIN_OPS: dict[str, Op] = {"add": Add(), "mul": Mul()}
 
 
-def with_constant(walk: Trace, at: Any, x: Laid, constant: Array, kind: str) -> Laid:
+def with_constant(walk: Trace, at: Any, x: Laid, constant: Any, kind: str) -> Laid:
     """`x + constant`, `x * constant` or the like by its name in BINARY, the constant broadcast."""
-    if not isinstance(constant, np.ndarray | np.generic):
+    if isinstance(constant, np.generic):
+        constant = np.asarray(constant)  # what arithmetic makes of an array without axes
+    elif not isinstance(constant, np.ndarray):
         walk.laid(at, constant)  # what is no constant here is no value either
     shape = tuple(np.broadcast_shapes(shape_of(x), constant.shape))
     single = number(constant)

@@ -20,9 +20,9 @@ from .trace import Trace
 def multiplied(walk: Trace, at: Any, x: Any, y: Any) -> Any:
     """`x @ y`."""
     if isinstance(x, np.ndarray) and x.ndim > 2 and isinstance(y, Laid):
-        x = _learned(walk, at, x)
+        x = learned(walk, at, x)
     elif isinstance(y, np.ndarray) and y.ndim > 2 and y.size > math.prod(y.shape[-2:]):
-        y = flipped(_learned(walk, at, np.swapaxes(y, -1, -2))) if isinstance(x, Laid) else _learned(walk, at, y)
+        y = flipped(learned(walk, at, np.swapaxes(y, -1, -2))) if isinstance(x, Laid) else learned(walk, at, y)
     if isinstance(x, Laid) and isinstance(y, Laid):
         return attention.product(walk, at, x, y)
     if isinstance(x, Scores) and isinstance(y, Laid):
@@ -38,7 +38,7 @@ def multiplied(walk: Trace, at: Any, x: Any, y: Any) -> Any:
     raise walk.unsupported(at, "a product that is neither a linear layer nor attention")
 
 
-def _learned(walk: Trace, at: Any, array: Any) -> Laid:
+def learned(walk: Trace, at: Any, array: Any) -> Laid:
     """A constant [batch, heads, places, channels] as a value (places, channels of all heads): learned queries, keys or values."""
     array = walk.weight(at, array)
     array = array.reshape((1,) * (4 - array.ndim) + array.shape)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import Unsupported
 from ..graph import Array, Graph, Node, Op, Value
-from .layout import Dim, Frame, Laid, canonical
+from ..naming import free_name
+from ..ops import Constant, Rearrange
+from .layout import Dim, Frame, Laid, canonical, size
 from .scores import Closed, Scores
-from .taking import FIRST, settled, take
+from .taking import FIRST, natural_channel, settled, take
 
 
 class Trace(ABC):
@@ -59,7 +61,7 @@ class Trace(ABC):
 
     def emit(self, op: Op, inputs: Sequence[str], at: Any, what: str = "") -> str:
         """Adds a node for `op` and returns the name of its value: the layer's, or the layer's and the op's (or `what`)."""
-        name = free(self.name_of(at, what), self.values)
+        name = free_name(self.name_of(at, what), self.values.__contains__)
         ins = [self.values[i] for i in inputs]
         try:
             self.values[name] = op.value(*ins)
@@ -106,22 +108,42 @@ class Trace(ABC):
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
+    def end(self, at: Any, made: Any, where: str, name: str, ends: Mapping[str, str]) -> str:
+        """The value that the output `name` is: another one than `ends`, and than any input of another name.
+
+        `where` is what refusals call it.
+        """
+        value = self._end(at, made, where)
+        if value != name and (value in self.inputs or value in ends.values()):
+            # One tensor under two names.
+            held = self.values[value]
+            every = tuple(range(len(held.shape)))
+            value = self.emit(Rearrange(((-1,),) * len(every), every, (1,) * len(every), held.axis, held.axis), [value], at)
+        return value
+
+    def _end(self, at: Any, made: Any, where: str) -> str:
+        if isinstance(made, Scores):
+            raise Unsupported(f"{where} is attention weights; give out what they are applied to")
+        if isinstance(made, np.ndarray) and made.ndim > 1 and made.dtype == self.dtype_of(at):
+            if len(made) != size(self.batch) or not (made == made[:1]).all():
+                raise Unsupported(f"{where} is a constant that does not have the batch as its first axis; leave it out")
+            return self.emit(Constant(np.ascontiguousarray(made[0])), [next(iter(self.inputs))], at)
+        if not isinstance(made, Laid):
+            raise Unsupported(f"{where} is not computed from the input; give out only computed tensors")
+        laid = settled(self, at, made)
+        if not laid.dims or laid.dims[0] != self.batch:
+            raise Unsupported(f"{where} does not have the batch as its first axis; give out tensors that do")
+        if len(laid.dims) == 1:
+            raise Unsupported(f"{where} is one number for each example without an axis; keep an axis of size 1 (keepdim=True)")
+        return self.ref(at, laid, natural_channel(self, laid))
+
     def graph(self, outputs: Sequence[str], ends: Mapping[str, str]) -> Graph:
         """The graph. `ends`: by the name of every output, the value that it is, each another one or an input of that name."""
         renamed = {made: name for name, made in ends.items() if made not in self.inputs}
         # A layer may have the name of an output that it is not.
         for made in [n.name for n in self.nodes if n.name in ends and n.name not in renamed]:
-            renamed[made] = free(made, {*self.values, *ends, *renamed.values()})
+            renamed[made] = free_name(made, {*self.values, *ends, *renamed.values()}.__contains__)
         nodes = tuple(
             Node(renamed.get(n.name, n.name), n.op, tuple(renamed.get(i, i) for i in n.inputs), n.source) for n in self.nodes
         )
         return Graph(self.inputs, tuple(outputs), nodes).with_nodes(nodes)
-
-
-def free(name: str, taken: Container[str]) -> str:
-    """The name, or with the first number from 2 on that nothing has yet."""
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}_{count}"
-    return candidate

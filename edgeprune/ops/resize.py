@@ -42,10 +42,11 @@ class Upsample(Channelwise):
         """Where on an input axis of n places the output's places lie, not rounded. float64."""
         step = 1 / self.scale[axis] if self.scale is not None else n / places
         i = np.arange(places)
+        # PyTorch rounds both to float32, and a place just below a whole number is that number then.
         if self.kind == "nearest":
-            return i * np.float64(np.float32(step))
+            return (i.astype(np.float32) * np.float32(step)).astype(np.float64)
         if self.kind == "nearest_exact":
-            return (i + 0.5) * np.float64(np.float32(step))
+            return ((i + 0.5) * np.float64(np.float32(step))).astype(np.float32).astype(np.float64)
         if self.align_corners:
             return i * ((n - 1) / (places - 1)) if places > 1 else np.zeros(1)
         return np.maximum((i + 0.5) * step - 0.5, 0)

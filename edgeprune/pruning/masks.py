@@ -20,15 +20,14 @@ def prunable(module: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that may be pruned, by parameter name: those of every convolution and linear layer, each tensor once.
 
     Biases, normalisation and embeddings are not among them. A module made by torch.export has no layers any more; there
-    the weights are those that its graph hands to a convolution or a linear call.
+    the weights are those that its graph hands to a convolution or a linear call. One that torch.fx traced has both.
     Raises EdgepruneError for a weight that is computed from others (weight norm and its like).
     """
     graph = getattr(module, "graph", None)
+    found = {name for name, _ in _layer_weights(module)}
     if isinstance(graph, torch.fx.Graph):
-        found = _called_with(graph)
-        named = [(name, weight) for name, weight in module.named_parameters() if name in found]
-    else:
-        named = list(_layer_weights(module))
+        found |= _called_with(graph)
+    named = [(name, weight) for name, weight in module.named_parameters(remove_duplicate=False) if name in found]
     seen: set[int] = set()
     weights = {}
     for name, weight in named:

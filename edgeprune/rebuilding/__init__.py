@@ -1,7 +1,12 @@
 """Graph -> torch: the small network as an ordinary module, to train on or to hand to any PyTorch backend.
 
-build.py    the table from ops to torch calls
-program.py  the .pt2 artifact
+build.py        the torch.fx graph under construction, and the table of builders that these fill:
+layers.py       layers with weights
+elementwise.py  functions of one element and of two, softmax, constants
+windows.py      pooling, resampling, padding
+moves.py        reshapes, parts, concatenation, sums
+sequences.py    attention, recurrent layers
+program.py      the .pt2 artifact
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 from torch import fx
 
 from ..graph import Graph
+from . import elementwise, layers, moves, sequences, windows  # noqa: F401  (they fill the table)
 from .build import BUILDERS, Rebuild
 
 __all__ = ["BUILDERS", "to_module"]

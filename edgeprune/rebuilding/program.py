@@ -11,6 +11,7 @@ import torch
 
 from ..errors import EdgepruneError
 from ..formats.artifact import LayerEncoding, Metadata, Runner, check_float
+from ..formats.patterns import integer_inputs
 from ..graph import Array, Graph
 from . import to_module
 
@@ -20,7 +21,9 @@ def encode(graph: Graph, metadata: Metadata, optimize: str) -> tuple[bytes, list
     graph = check_float(graph)
     module = to_module(graph)
     # Two samples, so that the batch is not taken for a constant 1.
-    examples = tuple(torch.zeros(2, *value.shape) for value in graph.inputs.values())
+    looked_up = integer_inputs(graph)
+    kinds = {name: torch.int64 if name in looked_up else torch.float32 for name in graph.inputs}
+    examples = tuple(torch.zeros(2, *value.shape, dtype=kinds[name]) for name, value in graph.inputs.items())
     batch = tuple({0: torch.export.Dim("batch")} for _ in examples)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -53,17 +56,19 @@ class ProgramRunner(Runner):
         results = program.graph.output_node().args[0]
         shapes = [tuple(int(s) for s in n.meta["val"].shape[1:]) for n in results]
         self.outputs = {f"output_{i}" if len(shapes) > 1 else "output": shape for i, shape in enumerate(shapes)}
+        self._types = [n.meta["val"].dtype for n in users]
         self._fed: tuple[torch.Tensor, ...] = ()
         self._made: list[Array] = []
 
     def feed(self, *arrays: Array) -> None:
         self.check(tuple(np.asarray(a) for a in arrays))
-        self._fed = tuple(torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in arrays)
+        pairs = zip(arrays, self._types, strict=True)
+        self._fed = tuple(torch.from_numpy(np.ascontiguousarray(a)).to(dtype) for a, dtype in pairs)
 
     def invoke(self) -> None:
         with torch.no_grad():
             made = self._module(*self._fed)
-        self._made = [t.numpy().copy() for t in (made if isinstance(made, tuple | list) else (made,))]
+        self._made = [t.detach().numpy().copy() for t in (made if isinstance(made, tuple | list) else (made,))]
 
     def fetch(self) -> list[Array]:
         return list(self._made)

@@ -165,7 +165,8 @@ def test_what_went_later_ranks_above_what_went_before() -> None:
     def score(left: Masks, step: int) -> dict[str, Tensor]:
         sizes.append(left.kept)
         remaining.append(left)
-        return {name: mask * 1.0 for name, mask in left.items()}
+        draw = torch.Generator().manual_seed(step)
+        return {name: torch.rand(mask.shape, generator=draw) for name, mask in left.items()}
 
     scores = step_by_step(context, 5, score)
     assert sizes == [context.masks.kept, *exponential(context.masks.kept, 10, 5)[:-1]]
