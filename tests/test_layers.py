@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "vision": set(),
     "laying": {"graph", "ops"},
     "capturing": {"graph", "ops", "laying"},
-    "importing": {"graph", "ops", "laying"},
+    "importing": {"graph", "ops", "laying", "sparse"},
     "rebuilding": {"graph", "ops", "formats"},
     "models": {"vision"},
     "data": {"vision", "models"},

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import EdgepruneError, MissingExtra, Unsupported
 from ..graph import Array
+from ..sparse import scattered
 
 # From this opset on Squeeze, Unsqueeze and ReduceSum read their axes, and Softmax runs over one axis.
 OLDEST = 13
@@ -155,14 +156,7 @@ def dense(stored: Any) -> Array:
     from onnx import numpy_helper
 
     shape = tuple(int(n) for n in stored.dims)
-    values, places = numpy_helper.to_array(stored.values), numpy_helper.to_array(stored.indices)
-    if places.ndim == 2:
-        places = np.ravel_multi_index(tuple(places.T), shape)
-    if int(np.prod(shape, dtype=object)) > LARGEST:
-        raise ValueError(f"a shape of {shape} has more than {LARGEST} elements")
-    array = np.zeros(int(np.prod(shape)), values.dtype)
-    array[places] = values
-    return array.reshape(shape)
+    return scattered(shape, numpy_helper.to_array(stored.values), numpy_helper.to_array(stored.indices), LARGEST)
 
 
 def _call(node: Any, opsets: dict[str, int], opset: int) -> Call:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...errors import EdgepruneError, MissingExtra
-from ...sparse.csr import LARGEST
+from ...sparse import scattered
 from ..artifact import Artifact, Metadata, Operation, Tensor
 from .package import AttributeProto, helper, numpy_helper, onnx
 
@@ -52,16 +50,9 @@ def _dense(stored: Any, path: Path) -> Tensor:
 
 def _sparse(stored: Any) -> Tensor:
     shape = tuple(stored.dims)
-    values = numpy_helper.to_array(stored.values)
-    places = numpy_helper.to_array(stored.indices)
-    if places.ndim == 2:
-        places = np.ravel_multi_index(tuple(places.T), shape)
-    if int(np.prod(shape, dtype=object)) > LARGEST:
-        raise ValueError(f"a shape of {shape} has more than {LARGEST} elements")
-    array = np.zeros(int(np.prod(shape)), values.dtype)
-    array[places] = values
+    array = scattered(shape, numpy_helper.to_array(stored.values), numpy_helper.to_array(stored.indices))
     size = stored.values.ByteSize() + stored.indices.ByteSize()
-    return Tensor(stored.values.name, shape, values.dtype.name, "coo", size, array.reshape(shape))
+    return Tensor(stored.values.name, shape, array.dtype.name, "coo", size, array)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
