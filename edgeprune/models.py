@@ -1,12 +1,14 @@
 """Small reference networks, and the words by which a command names any network: `--model SPEC`.
 
-A SPEC is `torchvision:resnet18`, `package.module:factory` or `path/to/file.py:factory`. The networks of this file are named
+A SPEC is `torchvision:resnet18`, `transformers:BertForSequenceClassification`, `package.module:factory` or
+`path/to/file.py:factory`. The networks of this file are named
 `edgeprune.models:resnet20` and so on; their parameter names are those of the checkpoints that are public for them.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -190,6 +192,10 @@ def build_model(spec: str, args: Mapping[str, Any] | None = None, folder: str | 
         if "weights" in args:
             raise EdgepruneError("model argument weights is not allowed: the weights come from the checkpoint")
         args["weights"] = None
+    elif head == "transformers":
+        from .hugging_face import transformer
+
+        factory = functools.partial(_with, transformer, name)
     elif head == "edgeprune.models":
         if name not in MODELS:
             raise EdgepruneError(f"edgeprune.models has no {name!r}{close_to(name, MODELS)}; it has: {', '.join(MODELS)}")
@@ -205,11 +211,17 @@ def build_model(spec: str, args: Mapping[str, Any] | None = None, folder: str | 
         raise EdgepruneError(
             f"--model {spec} cannot be called with {_spoken(args)}: {error}; its arguments are {_signature(factory)}"
         ) from error
+    except EdgepruneError:
+        raise
     except Exception as error:
         raise EdgepruneError(f"--model {spec} failed while building: {type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
         raise EdgepruneError(f"--model {spec} gave a {type(module).__name__}, not a torch.nn.Module")
     return module
+
+
+def _with(build: Callable[[str, Mapping[str, Any]], nn.Module], name: str, **args: Any) -> nn.Module:
+    return build(name, args)
 
 
 def is_trusted(spec: str) -> bool:

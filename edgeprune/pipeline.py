@@ -14,7 +14,7 @@ from typing import Any
 
 from . import formats
 from . import report as reports
-from .checkpoint import save_checkpoint
+from .checkpoint import load_masks, save_checkpoint
 from .delivery import Delivered, check_build, costs_on, deliver, staging, targets_of
 from .graph import Graph
 from .passes import shrink
@@ -50,8 +50,9 @@ def compress(
     `out` then holds model.<target> for every target, pruned.pt, report.json and a log. `data` is a `--data` spec (by default
     what the checkpoint says); `source` holds further fields of `edgeprune.sources.Source` (model, input_shape, ...); `pruning`
     goes to `edgeprune.prune` (method, schedule, retrain, distill, robust, epsilon, aap, rounds, epochs, lr, batch_size, seed,
-    device, precision). `optimize` is "size", "latency" or "memory": what forms of sparse layers are chosen by, for the
-    `target_device` (a name that `edgeprune targets` lists, or a folder that `edgeprune calibrate` made).
+    device, precision); its `masks` are those of another run, whose folder is named. `optimize` is "size", "latency" or "memory":
+    what forms of sparse layers are chosen by, for the `target_device` (a name that `edgeprune targets` lists, or a folder that
+    `edgeprune calibrate` made).
     `resume=True` goes on with a killed run in the same folder, to the same result.
 
     Raises EdgepruneError for input it cannot use, before anything is written, and CheckFailed when a promise does not hold:
@@ -119,14 +120,21 @@ def _pruned(
 ) -> Pruned:
     given = dict(pruning)
     if isinstance(path := given.get("rewind_to"), str | os.PathLike):
-        earlier = replace(opened.source, path=path, model=opened.source.model or opened.loaded.model_spec, stored_masks="ignore")
+        loaded = opened.loaded
+        earlier = replace(
+            opened.source, path=path, model=opened.source.model or loaded.model_spec, stored_masks="ignore",
+            model_args=opened.source.model_args or loaded.model_args,
+        )  # fmt: skip
         given["rewind_to"] = earlier.open(with_data=False).loaded.module.state_dict()
+    masks = dict(opened.loaded.masks or {})
+    for name, mask in (load_masks(of) if (of := given.pop("masks", None)) else {}).items():
+        masks[name] = masks[name] & mask if name in masks else mask
     return prune(
         opened.loaded.module,
         ratio,
         data=opened.data,
         example_inputs=opened.loaded.example_inputs,
-        masks=opened.loaded.masks,
+        masks=masks,
         work_dir=out / WORK,
         resume=resume,
         progress=progress,
@@ -262,7 +270,8 @@ def _report(
 
 
 def _layers(opened: Opened, pruned: Pruned, small: Graph, delivered: Sequence[Delivered]) -> tuple[reports.Layer, ...]:
-    alive = Probe(pruned.module, opened.loaded.example_inputs).alive(pruned.masks)
+    probe = Probe(pruned.module, opened.loaded.example_inputs)
+    alive = probe.alive({**probe.full(), **pruned.masks})  # a head that was spared has no mask
     stored = {node.source: node.op for node in small.nodes if "weight" in node.op.arrays}
     layers = []
     for name, mask in pruned.masks.items():
@@ -312,5 +321,6 @@ def effective_multiply_adds(graph: Graph) -> int:
     total = 0.0
     for node in graph.nodes:
         if dense := node.op.multiply_adds(graph.ins(node)):
-            total += dense * float((node.op.arrays["weight"] != 0).mean())
+            weight = node.op.arrays.get("weight")  # what attention multiplies are values
+            total += dense if weight is None else dense * float((weight != 0).mean())
     return round(total)

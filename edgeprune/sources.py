@@ -57,11 +57,15 @@ class Source:
             loaded, stored = _from_onnx(Path(self.path), self.model, self.input_shape)
             return self._judged(loaded, stored, with_data)
         # A state dict does not say what its network takes; its data does.
-        shape = self.input_shape or (load_data(self.data).input_shape if self.data and self.model else None)
+        said = load_data(self.data, input_shape=self.input_shape) if self.data and self.model else None
+        args = dict(self.model_args)
+        if said is not None and said.classes and str(self.model).startswith("transformers:"):
+            args.setdefault("num_labels", len(said.classes))
+        shape = self.input_shape or (None if said is None else said.input_shape)
         loaded = load(
             Path(self.path),
             model=self.model,
-            model_args=self.model_args,
+            model_args=args,
             input_shape=shape,
             allow_pickle=self.allow_pickle,
             stored_masks=self.stored_masks,

@@ -32,13 +32,14 @@ ALLOWED: dict[str, set[str]] = {
     "capturing": {"graph", "ops", "laying"},
     "importing": {"graph", "ops", "laying", "sparse"},
     "rebuilding": {"graph", "ops", "formats"},
-    "models": {"vision"},
+    "hugging_face": {"vision"},
+    "models": {"vision", "hugging_face"},
     "data": {"vision", "models"},
     "checkpoint": {"vision", "models", "data"},
     "pruning": {"vision", "data"},
 }
 TOP = {"__init__", "__main__", "cli", "pipeline", "delivery", "sources", "runlog", "commands"}
-TORCH_SIDE = {"vision", "capturing", "rebuilding", "models", "data", "checkpoint", "pruning", *TOP}
+TORCH_SIDE = {"vision", "hugging_face", "capturing", "rebuilding", "models", "data", "checkpoint", "pruning", *TOP}
 
 
 def part_of(path: Path) -> str:

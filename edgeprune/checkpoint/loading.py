@@ -15,6 +15,7 @@ from ..data import Preprocessing, parse_data_spec
 from ..errors import EdgepruneError
 from ..models import build_model, is_trusted
 from ..naming import path_found
+from .pretrained import SPEC, configuration, weights_in, with_new_head
 from .programs import read_program
 from .reading import is_program, read_bytes, unpickle
 from .state import Found, classes_in_file, find_state, load_state
@@ -58,12 +59,15 @@ def load(
     """The network that a checkpoint holds, in eval mode on the CPU.
 
     Takes what `save_checkpoint` wrote, a state dict (bare or under a usual key) with `model` to say how to build the network,
-    what torch.export.save wrote, .safetensors, and, with `allow_pickle`, a pickled module. `model` and `model_args` are as in
-    `edgeprune.models.build_model`; `input_shape` has no batch axis and goes before what the file says. Nothing that the file
-    names is run without `allow_pickle`; what `model` names is. `stored_masks` is "apply" or "ignore".
+    what torch.export.save wrote, .safetensors, a folder of Hugging Face (with `model` "transformers:CLASS"), and, with
+    `allow_pickle`, a pickled module. `model` and `model_args` are as in `edgeprune.models.build_model`; `input_shape` has no
+    batch axis and goes before what the file says. Nothing that the file names is run without `allow_pickle`; what `model`
+    names is. `stored_masks` is "apply" or "ignore".
     Raises EdgepruneError when the file is no checkpoint, would run code, or does not fit the network.
     """
-    path, where = Path(path), str(path)
+    of_transformers = model is not None and model.startswith(SPEC)
+    path = weights_in(Path(path)) if of_transformers else Path(path)
+    where = str(path)
     if stored_masks not in ("apply", "ignore"):
         raise EdgepruneError(f"--stored-masks {stored_masks!r} is neither apply nor ignore")
     data = read_bytes(path)
@@ -84,7 +88,14 @@ def load(
             "pass --model torchvision:resnet18, package.module:factory or path/to/file.py:factory"
         )
     args = dict(model_args or {})
+    if of_transformers:
+        said = configuration(path)
+        if "num_labels" in args:
+            said = {key: value for key, value in said.items() if key not in ("id2label", "label2id")}
+        args = {**said, **args}
     module = build_model(model, args)
+    if of_transformers:
+        found = with_new_head(where, module, found)
     if model.startswith("torchvision:") and "num_classes" not in args:
         classes = classes_in_file(found, module)
         if classes is not None:
@@ -173,7 +184,9 @@ def _ready(where: str, loaded: Loaded, input_shape: tuple[int, ...] | None) -> L
                 f"--input-shape {','.join(map(str, shape))} is no shape of sensible positive sizes; give it like 3,224,224"
             )
     loaded.input_shape = shape
-    loaded.example_inputs = (torch.randn(1, *shape, generator=torch.Generator().manual_seed(0)),)
+    example = getattr(loaded.module, "example_input", None)  # of a network that does not take plain numbers
+    drawn = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0)) if example is None else example(shape)
+    loaded.example_inputs = (drawn,)
     loaded.module.eval()
     try:
         with torch.no_grad():

@@ -24,6 +24,7 @@ from .options import BUILD, JSON, OPTIMIZE, QUIET, SOURCE, TARGET_DEVICE, source
 @click.option("--schedule", help="Another schedule for that method: iterative, one-shot, gradual, ...")
 @click.option("--retrain", default="lr-rewind", show_default=True, help="lr-rewind, fine-tune, weight-rewind or none.")
 @click.option("--rewind-to", type=click.Path(), help="An earlier checkpoint, for weight-rewind.  [default: CHECKPOINT]")
+@click.option("--masks", type=click.Path(), help="Begin with the masks of another run: its folder, or the pruned.pt in it.")
 @click.option("--distill", type=float, default=0.0, show_default=True, help="Share of the loss from imitating CHECKPOINT.")
 @click.option("--robust", help="Train against attacks: trades or adversarial.  [default: do not]")
 @click.option("--epsilon", type=float, default=8 / 255, show_default="8/255", help="How far it moves a pixel, of 0 to 1.")

@@ -50,10 +50,10 @@ def arguments_of(ctx: click.Context, parameter: click.Parameter, pairs: tuple[st
 
 
 SOURCE = options(
-    click.option("--model", metavar="SPEC", help="The network: torchvision:resnet18, package.module:factory, file.py:factory."),
+    click.option("--model", metavar="SPEC", help="torchvision:NAME, transformers:CLASS, module:factory or file.py:factory."),
     click.option("--model-arg", "model_args", multiple=True, metavar="KEY=VALUE", callback=arguments_of, help="Repeatable."),
     click.option("--input-shape", metavar="C,H,W", callback=shape_of, help="Without the batch, when the file does not say."),
-    click.option("--data", metavar="SPEC", help="mnist:DIR, cifar10:DIR, imagefolder:DIR, file.npz, file.py:function, ..."),
+    click.option("--data", metavar="SPEC", help="mnist:DIR, cifar10:DIR, imagefolder:DIR, text:DIR, file.npz, file.py:function."),
     click.option("--mean", metavar="NUMBERS", callback=numbers_of, help="What is subtracted from each channel after scaling."),
     click.option("--std", metavar="NUMBERS", callback=numbers_of, help="What each channel is divided by."),
     click.option("--stored-masks", type=click.Choice(["apply", "ignore"]), default="apply", help="Masks in the file."),

@@ -5,6 +5,7 @@ idx.py       MNIST and Fashion-MNIST, raw or gzipped
 cifar.py     CIFAR-10 in its four layouts
 folders.py   images in a folder a class
 arrays.py    an .npz file
+text.py      labelled lines of text, as token numbers
 datasets.py  whatever a function of the user's gives
 """
 

@@ -20,6 +20,7 @@ from .idx import read_idx_set
 from .preprocessing import Preprocessing
 from .spec import parse_data_spec
 from .splits import ArraySplit, CropAndFlip, Data, spread
+from .text import read_text
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -41,10 +42,11 @@ def load_data(
 ) -> Data:
     """The data set that `spec` names, a relative path being taken from the working folder.
 
-    `mnist:DIR`, `fashion-mnist:DIR`, `cifar10:DIR`, `imagefolder:DIR` (train/ and val/ or test/), `FILE.npz` (x_train, y_train,
-    x_test, y_test; x and y alone are evaluated on), `package.module:function` or `path/to/file.py:function`, which run that
-    function. `input_shape` (without batch) is what the network takes: image folders are read at that size, arrays are reshaped
-    to it when they have as many elements. `preprocessing` replaces the set's own. `limit` takes that many examples of each
+    `mnist:DIR`, `fashion-mnist:DIR`, `cifar10:DIR`, `imagefolder:DIR` (train/ and val/ or test/), `text:DIR` (train.tsv, test.tsv
+    and vocab.txt, see text.py), `FILE.npz` (x_train, y_train, x_test, y_test; x and y alone are evaluated on),
+    `package.module:function` or `path/to/file.py:function`, which run that function. `input_shape` (without batch) is what the
+    network takes: image folders are read at that size, texts to that length, arrays are reshaped to it when they have as many
+    elements. `preprocessing` replaces the set's own. `limit` takes that many examples of each
     split, evenly spaced.
     Raises EdgepruneError naming the file and the remedy when data is missing, damaged, or does not fit the shape.
     """
@@ -59,6 +61,12 @@ def load_data(
         channels = 1 if chosen.color == "gray" else 3
         found = (channels, *(chosen.size or ()))
         return _fitting(Data(str(named), splits.get("train"), splits["test"], found, classes, chosen), shape)
+    if named.kind == "text":
+        if preprocessing not in (None, AS_IT_IS) or (shape is not None and len(shape) != 1):
+            raise EdgepruneError(f"{named} gives token numbers of shape (tokens,); they take no other shape and no mean or std")
+        texts, labels = read_text(path, None if shape is None else shape[0], limit)
+        length = tuple(texts["test"].first(1)[0].shape[1:])
+        return Data(str(named), texts.get("train"), texts["test"], length, labels, AS_IT_IS)
     augmentation = None
     arrays: Mapping[str, tuple[Any, Any]]
     if named.kind == "npz":

@@ -9,9 +9,10 @@ from pathlib import Path
 from ..errors import EdgepruneError
 from ..naming import close_to, path_beside, split_spec
 
-KINDS = ("mnist", "fashion-mnist", "cifar10", "imagefolder")
+KINDS = ("mnist", "fashion-mnist", "cifar10", "imagefolder", "text")
 FORMS = (
-    "mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, FILE.npz, package.module:function or path/to/file.py:function"
+    "mnist:DIR, fashion-mnist:DIR, cifar10:DIR, imagefolder:DIR, text:DIR, FILE.npz, package.module:function or "
+    "path/to/file.py:function"
 )
 
 

@@ -15,7 +15,7 @@ from .preprocessing import Preprocessing
 
 
 class Split(Protocol):
-    """One part of a data set; its inputs come preprocessed, as float32."""
+    """One part of a data set; its inputs come preprocessed, as float32, or as int64 where they are numbers of tokens."""
 
     def __len__(self) -> int:
         """How many examples it has."""
@@ -113,14 +113,15 @@ class SeededSplit(ABC):
 class ArraySplit(SeededSplit):
     """A split held in memory: `pixels` [N, ...] as they were stored, normalised a batch at a time.
 
-    The inputs take `input_shape` after preprocessing: same number of elements, so (1, 28, 28) may be fed as (784,).
+    The inputs take `input_shape` after preprocessing: same number of elements, so (1, 28, 28) may be fed as (784,). Without
+    preprocessing they are what is stored, such as token numbers.
     """
 
     def __init__(
         self,
         pixels: Tensor,
         labels: Tensor,
-        preprocessing: Preprocessing,
+        preprocessing: Preprocessing | None,
         *,
         input_shape: tuple[int, ...] | None = None,
         augmentation: CropAndFlip | None = None,
@@ -160,7 +161,8 @@ class ArraySplit(SeededSplit):
         )
 
     def _input(self, pixels: Tensor) -> Tensor:
-        return self._preprocessing.apply(pixels).reshape(len(pixels), *self._shape)
+        pixels = pixels if self._preprocessing is None else self._preprocessing.apply(pixels)
+        return pixels.reshape(len(pixels), *self._shape)
 
 
 def held_out(data: Data, count: int, seed: int = 0) -> Data:

@@ -196,3 +196,13 @@ def integer_inputs(graph: Graph) -> frozenset[str]:
         for name in graph.inputs
         if graph.readers[name] and name not in graph.outputs and all(isinstance(n.op, Embedding) for n in graph.readers[name])
     )
+
+
+def looked_up_rows(graph: Graph) -> dict[str, int]:
+    """How many rows the smallest table has that an input is looked up in, by that input; the input may be read otherwise too."""
+    rows: dict[str, int] = {}
+    for name in graph.inputs:
+        tables = [len(node.op.weight) for node in graph.readers[name] if isinstance(node.op, Embedding)]
+        if tables:
+            rows[name] = min(tables)
+    return rows

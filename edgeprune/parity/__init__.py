@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import EdgepruneError
+from ..formats.patterns import looked_up_rows
 from ..graph import Array, Graph
 from .comparison import TOLERANCE, Comparison
 from .result import Pair, Parity, Place
@@ -82,12 +83,18 @@ def verify(
 def random_inputs(graph: Graph, samples: int, seed: int = 0) -> tuple[Array, ...]:
     """`samples` smooth, varied inputs for every graph input: `[samples, *shape]`, float32, the same for the same seed.
 
+    What is looked up in a table gets numbers of its rows, int64.
+
     White noise is what networks average away: random ones answer it with nearly the same output every time, and comparing the
     largest output would show nothing. So each sample is a coarse random pattern drawn large, with its own level and contrast.
     """
     random = np.random.default_rng(seed)
-    made = []
-    for value in graph.inputs.values():
+    made: list[Array] = []
+    rows = looked_up_rows(graph)
+    for name, value in graph.inputs.items():
+        if name in rows:
+            made.append(random.integers(rows[name], size=(samples, *value.shape)))
+            continue
         smooth = len(value.shape) == 1
         coarse = [min(n, 5) if i != value.axis or smooth else n for i, n in enumerate(value.shape)]
         pattern = random.standard_normal((samples, *coarse))

@@ -22,6 +22,7 @@ from .alive import Unholdable, all_alive, reserved, top
 from .criteria import CRITERIA, REFITS, Context, Criterion
 from .defaults import Plan, choose
 from .flow import Probe
+from .heads import head_state, head_weights
 from .masks import Masks, prunable
 from .measuring import evaluate, recalibrate
 from .methods import METHODS, Method, find_method
@@ -30,7 +31,7 @@ from .progress import Progress, Round
 from .recipe import Recipe
 from .robust import ROBUST, Threat, robust_accuracy
 from .run import STATE_FILE, Run, digest
-from .schedules import SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule
+from .schedules import PRETRAINED, SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule, tenths
 from .training import set_mode, train
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ __all__ = [
     "choose",
     "evaluate",
     "find_method",
+    "head_weights",
     "leads",
     "prunable",
     "prune",
@@ -156,12 +158,15 @@ def prune(
         raise EdgepruneError(
             "the iterative schedule retrains between its cuts and needs training data; give data, or schedule='one-shot'"
         )
-    if follow in WITHIN_TRAINING | TRAINING_FIRST and (not n_train or retrain != "lr-rewind"):
+    if follow in PRETRAINED and retrain == "lr-rewind":
+        retrain = "weight-rewind"  # what its rounds do
+    own_retraining = "weight-rewind" if follow in PRETRAINED else "lr-rewind"
+    if follow in WITHIN_TRAINING | TRAINING_FIRST | PRETRAINED and (not n_train or retrain != own_retraining):
         missing = (
             "training data; give data, or schedule='one-shot'" if not n_train else f"that; retrain={retrain!r} is for others"
         )
-        how = "trains the given weights, then cuts," if follow in STRUCTURED else "cuts within one training of the given weights"
-        raise EdgepruneError(f"the {schedule_name} schedule {how} and needs {missing}")
+        how = "cuts within one training of" if follow in WITHIN_TRAINING else "trains, and only then cuts,"
+        raise EdgepruneError(f"the {schedule_name} schedule {how} the given weights and needs {missing}")
     objective = None
     if robust is not None:
         if robust not in ROBUST:
@@ -174,9 +179,14 @@ def prune(
     module = copy.deepcopy(module).cpu()
     set_mode(module, training=False)
     probe = Probe(module, _example(example_inputs, data))
-    current = _starting_masks(probe, masks)
+    head = head_weights(module, probe) if follow in PRETRAINED else frozenset()
+    own_head = head_state(module, head) if head else frozenset()
+    probe = probe.without(head)
+    current = _starting_masks(probe, {name: mask for name, mask in (masks or {}).items() if name not in head})
     current.apply(module)
     budget = math.floor(probe.total / ratio)
+    if follow in PRETRAINED:
+        rounds = rounds or len(tenths(probe.total, current.kept, budget))
     plan = choose(
         ratio * current.kept / probe.total,
         probe.total,
@@ -184,6 +194,7 @@ def prune(
         batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),
         one_shot=follow in STRUCTURED | {SCHEDULES["one-shot"]},
         within_training=follow in WITHIN_TRAINING,
+        pretrained=follow in PRETRAINED,
         rounds=rounds,
         epochs=epochs,
         lr=lr,
@@ -206,7 +217,7 @@ def prune(
         seed=seed,
         progress=(progress if leads() else None) or Progress(),
         first_kept=current.kept,
-        rewind_to=_rewind_point(module, rewind_to),
+        rewind_to={name: value for name, value in _rewind_point(module, rewind_to).items() if name not in own_head},
         refit=REFITS.get(score),
         teacher=copy.deepcopy(module).requires_grad_(False) if distill else None,
         objective=objective,
@@ -295,7 +306,7 @@ def _example(example_inputs: Sequence[Any] | None, data: Any) -> tuple[Any, ...]
         return tuple(example_inputs)
     if data is None:
         raise EdgepruneError("without data the shape of the input is not known; give example_inputs")
-    return (torch.zeros(1, *data.input_shape),)
+    return (torch.zeros_like(data.test.first(1)[0]),)
 
 
 def _rewind_point(module: nn.Module, state: Mapping[str, Tensor] | None) -> dict[str, Tensor]:

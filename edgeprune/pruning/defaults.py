@@ -13,6 +13,10 @@ SAMPLES_PER_ROUND = 360_000
 LONGER_AT_THE_END = 3
 
 
+# How a pre-trained encoder is fine-tuned (Devlin et al. 2019; Chen et al. 2020): gently, and all weights fall to rest together.
+FINE_TUNING = Recipe(3, 2e-5, 32, curve="linear", clip=1.0)
+
+
 @dataclass(frozen=True)
 class Plan:
     """`rounds` cuts to the final ratio, `recipe` after each and `last` after the final one."""
@@ -30,6 +34,7 @@ def choose(
     batch_norm: bool = False,
     one_shot: bool = False,
     within_training: bool = False,
+    pretrained: bool = False,
     rounds: int | None = None,
     epochs: int | None = None,
     lr: float | None = None,
@@ -41,8 +46,12 @@ def choose(
 
     Chosen: rounds that keep about 37 % each, as many epochs as make 360,000 samples a round (at least 2, at most 40), three times
     as many after the last cut, AdamW in one cycle. A schedule that cuts within one training gets twice those of the last round.
-    Given `epochs` are those of every round, the last one too.
+    Given `epochs` are those of every round, the last one too. A `pretrained` encoder is fine-tuned as it is in the paper.
     """
+    if pretrained:
+        recipe = replace(FINE_TUNING, distill=distill, lr=lr or FINE_TUNING.lr, batch_size=batch_size or FINE_TUNING.batch_size)
+        recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+        return Plan(rounds or 1, recipe, recipe)
     batch_size = batch_size or (128 if batch_norm else 256)
     lr = lr or (2e-3 if batch_norm else 3.6e-3)
     rounds = 1 if one_shot or within_training else rounds or max(1, math.ceil(math.log(ratio) / -math.log(KEPT_PER_ROUND)))

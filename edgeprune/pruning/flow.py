@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -59,6 +60,15 @@ class Probe:
         self.shapes = {name: weights[name].shape for name in self.names}
         if not self.names:
             raise EdgepruneError("the network has no convolution or linear weight between its input and its output")
+
+    def without(self, spared: Collection[str]) -> Probe:
+        """The same network, in which these weights stay as they are: masks and budgets do not speak of them."""
+        probe = copy.copy(self)
+        probe.names = [name for name in self.names if name not in spared]
+        probe.shapes = {name: self.shapes[name] for name in probe.names}
+        if not probe.names:
+            raise EdgepruneError("the network has no convolution or linear weight before its head")
+        return probe
 
     def threads(self) -> contextlib.AbstractContextManager[None]:
         """As many threads inside as a walk through this network is worth."""
@@ -199,6 +209,7 @@ class Probe:
                 semiring=semiring,
                 learned=any(n.name in self._learned for n in node.all_input_nodes),
                 layer=_layer(node),
+                dtype=getattr(node.meta.get("val"), "dtype", None),
             )
         )
         if schema.name.endswith("_") and node.args and isinstance(node.args[0], torch.fx.Node):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,6 +66,25 @@ def _called_with(graph: torch.fx.Graph) -> set[str]:
     return found
 
 
+@dataclass(frozen=True)
+class _Zeroed:
+    dropped: Tensor
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        return gradient.masked_fill(self.dropped, 0.0)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Hooks on the gradients of several weights."""
+
+    handles: Sequence[torch.utils.hooks.RemovableHandle]
+
+    def remove(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
 class Masks(dict[str, Tensor]):
     """For each prunable weight a bool tensor of its shape: True where the weight exists."""
 
@@ -110,6 +130,11 @@ class Masks(dict[str, Tensor]):
 
         self.apply(module)
         return optimizer.register_step_post_hook(after_step)
+
+    def silence(self, module: nn.Module) -> Silence:
+        """From now on the gradients of masked weights are zero, so that they do not count in its norm; `remove()` ends it."""
+        hooks = [weight.register_hook(_Zeroed(dropped)) for weight, dropped in self._dropped(module)]  # type: ignore[no-untyped-call]
+        return Silence(hooks)
 
     def _dropped(self, module: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
         parameters = dict(module.named_parameters(remove_duplicate=False))

@@ -80,6 +80,12 @@ METHODS: dict[str, Method] = {
         _within("set", "erk", "Mocanu et al. 2018", "like rigl, without dense gradients"),
         _within("dnw", "layerwise", "Wortsman, Farhadi and Rastegari 2019", "one training at a fixed share of every layer"),
         _within("ac-dc", "magnitude", "Peste et al. 2021", "one training, when the dense network is wanted too"),
+        _within(
+            "bert-tickets",
+            "magnitude",
+            "Chen et al. 2020",
+            "a pre-trained encoder (BERT, ViT) and a task: which part of it learns the task as well; up to 10x",
+        ),
         _once("hydra", "training", "Sehwag et al. 2020", "a network that is to hold against attacks; with robust training"),
         _whole("l1-filters", "nothing", "Li et al. 2017", "whole filters go, dense layers stay; mild ratios"),
         _whole("tpp", "training", "Wang and Fu 2023", "whole filters, where many of them go"),

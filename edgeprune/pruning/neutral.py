@@ -48,6 +48,7 @@ class Call:
     semiring: Semiring
     learned: bool  # a constant among the arguments comes from parameters
     layer: str
+    dtype: torch.dtype | None = None  # of the value in the network: signals have that of their semiring
 
     def on(self, **values: Any) -> Any:
         """The operation itself, with these arguments in place of the recorded ones and signals as plain tensors."""
@@ -95,7 +96,7 @@ def first(call: Call) -> Any:
     "tanh", "softsign", "hardshrink", "softshrink", "tanhshrink", "abs", "neg", "square", "sqrt", "pow", "clamp", "clamp_max",
     "dropout", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "batch_norm", "layer_norm", "group_norm",
     "instance_norm", "rms_norm", "local_response_norm", "clone", "contiguous", "alias", "detach", "to", "_to_copy", "type_as",
-    "float", "lift_fresh_copy", "log_softmax", "round", "floor", "sign", "nan_to_num",
+    "float", "lift_fresh_copy", "log_softmax", "round", "floor", "sign", "nan_to_num", "logical_not", "bitwise_not",
 )  # fmt: skip
 def _same(call: Call) -> Any:
     return first(call)
@@ -198,7 +199,10 @@ def _stretched(signal: Signal, other: Any) -> Signal:
     return signal
 
 
-@means("add", "sub", "rsub", "maximum", "minimum", "fmod", "remainder", "atan2", "masked_fill")
+@means(
+    "add", "sub", "rsub", "maximum", "minimum", "fmod", "remainder", "atan2", "masked_fill", "eq", "ne", "gt", "ge", "lt", "le",
+    "logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "__and__", "__or__",
+)  # fmt: skip
 def joined(call: Call) -> Signal:
     a, b = _two(call)
     if isinstance(a, Signal) and isinstance(b, Signal):
@@ -298,12 +302,12 @@ def _volume(size: dict[str, int], letters: list[str]) -> int:
 @means("scaled_dot_product_attention")
 def _attention(call: Call) -> Signal:
     q, k, v, mask = (call.args[key] for key in ("query", "key", "value", "attn_mask"))
-    if isinstance(mask, Signal) or not all(isinstance(x, Signal) for x in (q, k, v)):
-        raise EdgepruneError(f"{call.layer}: attention whose mask is computed, or whose factors are constant, is not known here")
+    if not all(isinstance(x, Signal) for x in (q, k, v)):
+        raise EdgepruneError(f"{call.layer}: attention whose factors are constant is not known here")
     allowed = None
     if call.args["is_causal"]:
         allowed = torch.ones(q.value.shape[-2], k.value.shape[-2]).tril()
-    elif mask is not None:
+    elif isinstance(mask, Tensor):  # what a mask made of the input closes is not known before: every place may count
         allowed = (mask if mask.dtype == torch.bool else mask > -torch.inf).float()
     return Signal(call.semiring.attend(q.value, k.value, v.value, allowed))
 
@@ -312,7 +316,7 @@ def _attention(call: Call) -> Signal:
 def _fresh(call: Call) -> Tensor:
     value = call.on()
     assert isinstance(value, Tensor)
-    return value.clone()
+    return value.clone() if call.dtype is None else value.to(call.dtype, copy=True)
 
 
 @means("_assert_tensor_metadata", "_assert_async", "sym_size", "sym_numel", "_assert_scalar")

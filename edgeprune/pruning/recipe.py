@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from ..errors import EdgepruneError
 
 OPTIMIZERS = ("adamw", "sgd")
-CURVES = ("one-cycle", "cosine", "constant")
+CURVES = ("one-cycle", "cosine", "linear", "constant")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained. `lr` is the largest learning rate of the `curve`; `warmup` the share of steps up to it.
 
-    Curves: "one-cycle" rises from lr/25 and falls to 0, "cosine" falls from lr to 0, "constant" stays. `distill` is the teacher's
+    Curves: "one-cycle" rises from lr/25 and falls to 0, "cosine" and "linear" fall from lr to 0, "constant" stays. `clip` is the
+    largest norm that a step's gradient may have, 0 for any. `distill` is the teacher's
     part of the loss, 0 to 1, where there is a teacher (Hinton, Vinyals and Dean 2015), both at `temperature`.
     """
 
@@ -31,6 +32,7 @@ class Recipe:
     augment: bool = False
     distill: float = 0.0
     temperature: float = 4.0
+    clip: float = 0.0
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -48,6 +50,8 @@ class Recipe:
         """The learning rate of this step out of so many."""
         if self.curve == "constant":
             return self.lr
+        if self.curve == "linear":
+            return self.lr * (1 - step / max(1, steps))
         rise = round(steps * self.warmup) if self.curve == "one-cycle" else 0
         if step < rise:
             return self.lr * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))

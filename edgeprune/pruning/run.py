@@ -123,8 +123,8 @@ class Run:
         return scores
 
     def rewind_weights(self) -> None:
-        """Every parameter and statistic as it was where weights rewind to, under the present masks."""
-        self.module.load_state_dict(self.rewind_to)
+        """Every parameter and statistic as it was where weights rewind to, under the present masks; a head of its own stays."""
+        self.module.load_state_dict({**self.module.state_dict(), **self.rewind_to})
         self.masks.apply(self.module)
 
     def recalibrate(self) -> None:

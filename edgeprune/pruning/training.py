@@ -87,6 +87,8 @@ def train(
             optimizer = _optimizer(module, recipe)
             if masks is not None:
                 stack.callback(masks.hold(module, optimizer).remove)
+                if recipe.clip:
+                    stack.callback(masks.silence(module).remove)
             return _epochs(
                 module,
                 split,
@@ -142,6 +144,8 @@ def _epochs(
                         logits = logits[0]  # auxiliary classifiers come second, and are not there in eval mode
                     loss = objective(wrapped, x, y, logits, _loss(logits, x, y, recipe, teacher))
                     fabric.backward(loss * part)
+                    if recipe.clip:
+                        fabric.clip_gradients(wrapped, fabric_optimizer, max_norm=recipe.clip)
                     if steering.update(step):
                         fabric_optimizer.step()
                     right = (logits.detach().argmax(1) == y).sum()

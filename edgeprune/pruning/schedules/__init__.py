@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..run import Run
 from ..structured import l1_filters, polarization, stripes, tpp
 from .ac_dc import ac_dc
+from .bert_tickets import bert_tickets, tenths
 from .dnw import dnw
 from .dpf import dpf
 from .gradual import gradual
@@ -25,6 +26,7 @@ SCHEDULES: dict[str, Schedule] = {
     "set": set_,
     "dnw": dnw,
     "ac-dc": ac_dc,
+    "bert-tickets": bert_tickets,
     "l1-filters": l1_filters,
     "tpp": tpp,
     "polarization": polarization,
@@ -38,4 +40,7 @@ WITHIN_TRAINING = frozenset({gradual, dpf, rigl, set_, dnw, ac_dc})
 STRUCTURED = frozenset({l1_filters, tpp, polarization, stripes})
 TRAINING_FIRST = STRUCTURED - {l1_filters}
 
-__all__ = ["SCHEDULES", "STRUCTURED", "TRAINING_FIRST", "WITHIN_TRAINING", "Schedule"]
+# Schedules for a pre-trained encoder under a new head: the head is not cut, and the encoder trained as such encoders are.
+PRETRAINED = frozenset({bert_tickets})
+
+__all__ = ["PRETRAINED", "SCHEDULES", "STRUCTURED", "TRAINING_FIRST", "WITHIN_TRAINING", "Schedule", "tenths"]

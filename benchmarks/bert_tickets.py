@@ -1,0 +1,189 @@
+"""Lottery tickets of the small pre-trained BERT of samples/text: what a task learns on a part of it, and what another task does.
+
+    python benchmarks/bert_tickets.py            # goes on where it was stopped; an hour and more of one core
+    python benchmarks/bert_tickets.py --table    # only writes the table from what was run
+
+For every seed: tickets of the source task (cut a tenth, rewind to the pre-trained weights, fine-tune, again), and the same number of
+weights left at random, or the ticket's places with weights drawn anew. Then the source task's masks are fine-tuned on the target
+task, whose own tickets are found as well. All alive, as everywhere. Writes bert_tickets.jsonl (one line a fine-tuning) and
+bert_tickets.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.data import Data
+from edgeprune.pruning import Masks, Progress, Round, prune
+from edgeprune.pruning.run import STATE_FILE
+from edgeprune.sources import Source
+
+HERE = Path(__file__).parent
+SAMPLE = HERE.parent / "samples" / "text"
+RUNS, TABLE = HERE / "bert_tickets.jsonl", HERE / "bert_tickets.md"
+SOURCE, TARGET = "language", "kind"
+SEEDS = range(3)
+COMPARED = (50, 70, 90)  # per cent of zeros at which the ticket is compared with others
+EPOCHS, LR = 3, 3e-3
+
+Key = tuple[int, str, str, int]  # seed, task, what, per cent of zeros
+
+
+def opened(task: str, seed: int) -> tuple[nn.Module, Data]:
+    """The pre-trained network with a new head (and pooler) for the task, drawn by the seed."""
+    source = Source(SAMPLE / "pretrained", model="transformers:BertForSequenceClassification", data=f"text:{SAMPLE / task}").open()
+    module, data = source.loaded.module, source.data
+    assert data is not None
+    torch.manual_seed(seed)
+    for part in (module.bert.pooler, module.classifier):
+        part.apply(module._init_weights)
+    return module, data
+
+
+def drawn_anew(module: nn.Module, seed: int) -> nn.Module:
+    """The same network as before any training."""
+    fresh = copy.deepcopy(module)
+    torch.manual_seed(1000 + seed)
+    fresh.apply(fresh._init_weights)
+    return fresh
+
+
+class Keeper(Progress):
+    """Keeps the masks of every round, by the per cent of zeros."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.masks: dict[int, dict[str, Tensor]] = {}
+
+    def round_finished(self, record: Round) -> None:
+        zeros = round(100 * (1 - record.kept / record.total))
+        self.masks[zeros] = torch.load(self.state, weights_only=True)["masks"]
+
+
+def tickets(module: nn.Module, data: Data, seed: int, file: Path) -> dict[int, float]:
+    """The accuracy by the per cent of zeros; the masks go into `file`."""
+    with tempfile.TemporaryDirectory() as folder:
+        keeper = Keeper(Path(folder) / STATE_FILE)
+        pruned = prune(module, 10, data=data, method="bert-tickets", epochs=EPOCHS, lr=LR, seed=seed, work_dir=folder, progress=keeper)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(keeper.masks, file)
+    return {round(100 * (1 - r.kept / r.total)): float(r.accuracy or 0) for r in pruned.rounds}
+
+
+def fine_tuned(module: nn.Module, data: Data, seed: int, masks: Mapping[str, Tensor]) -> float:
+    """The accuracy after fine-tuning under these masks; nothing more is cut."""
+    ratio = Masks.of(masks).total / (Masks.of(masks).kept + 0.5)
+    pruned = prune(module, ratio, data=data, method="bert-tickets", epochs=EPOCHS, lr=LR, seed=seed, masks=masks)
+    assert len(pruned.rounds) == 1
+    return float(pruned.accuracy_after or 0)
+
+
+def at_random(module: nn.Module, data: Data, seed: int, percent: int) -> Masks:
+    """Masks that leave the rest of 100 per cent of the weights, by chance."""
+    ratio = 100 / (100 - percent)
+    return prune(module, ratio, data=data, method="bert-tickets", criterion="random", rounds=1, epochs=0, seed=seed).masks
+
+
+def compare(seed: int, work: Path) -> None:
+    """All fine-tunings of one seed that are not there yet."""
+    done = {key for key, _ in rows()}
+    kept: dict[str, dict[int, dict[str, Tensor]]] = {}
+    for task in (SOURCE, TARGET):
+        module, data = opened(task, seed)
+        file = work / f"{task}-{seed}.pt"
+        if (seed, task, "ticket", 90) not in done or not file.exists():
+            for percent, accuracy in tickets(module, data, seed, file).items():
+                if (seed, task, "ticket", percent) not in done:
+                    add((seed, task, "ticket", percent), accuracy)
+        kept[task] = torch.load(file, weights_only=True)
+        for percent in COMPARED:
+            ways = {"random": lambda p=percent: fine_tuned(module, data, seed, at_random(module, data, seed, p))}
+            if task == SOURCE:
+                anew = drawn_anew(module, seed)
+                ways["drawn anew"] = lambda p=percent, anew=anew: fine_tuned(anew, data, seed, kept[SOURCE][p])
+            else:
+                ways["transfer"] = lambda p=percent: fine_tuned(module, data, seed, kept[SOURCE][p])
+            for what, way in ways.items():
+                if (seed, task, what, percent) not in done:
+                    add((seed, task, what, percent), way())
+    if (seed, SOURCE, "dense, drawn anew", 0) not in done:
+        module, data = opened(SOURCE, seed)
+        whole = {name: torch.ones_like(mask) for name, mask in kept[SOURCE][0].items()}
+        add((seed, SOURCE, "dense, drawn anew", 0), fine_tuned(drawn_anew(module, seed), data, seed, whole))
+
+
+def rows() -> Iterable[tuple[Key, float]]:
+    for line in RUNS.read_text().splitlines() if RUNS.exists() else []:
+        row = json.loads(line)
+        yield (row["seed"], row["task"], row["what"], row["zeros"]), row["accuracy"]
+
+
+def add(key: Key, accuracy: float) -> None:
+    seed, task, what, zeros = key
+    row = {"seed": seed, "task": task, "what": what, "zeros": zeros, "accuracy": round(accuracy, 5)}
+    with RUNS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(row, flush=True)
+    TABLE.write_text(table())
+
+
+def table() -> str:
+    found: dict[tuple[str, str, int], list[float]] = {}
+    for (_, task, what, zeros), accuracy in rows():
+        found.setdefault((task, what, zeros), []).append(100 * accuracy)
+
+    def cell(task: str, what: str, zeros: int) -> str:
+        values = found.get((task, what, zeros))
+        if not values:
+            return ""
+        spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        return f"{statistics.mean(values):.1f}{spread} ({len(values)})"
+
+    lines = [HEADER]
+    for task, columns in ((SOURCE, ("ticket", "random", "drawn anew")), (TARGET, ("ticket", "transfer", "random"))):
+        lines += ["", f"## Task `{task}`", "", "| zeros | " + " | ".join(TITLES[c] for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        for zeros in range(0, 100, 10):
+            cells = [cell(task, column, zeros) for column in columns]
+            if zeros == 0 and task == SOURCE:
+                cells[-1] = cell(SOURCE, "dense, drawn anew", 0)
+            lines.append(f"| {zeros} % | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+TITLES = {
+    "ticket": "its own ticket",
+    "random": "as many at random, pre-trained weights",
+    "drawn anew": "the ticket's places, weights drawn anew",
+    "transfer": f"the ticket of `{SOURCE}`",
+}
+HEADER = f"""# Lottery tickets of a pre-trained BERT
+
+    python benchmarks/bert_tickets.py
+
+The BERT of [samples/text](../samples/text) (two layers of width 64, 102,400 weights that may be cut, pre-trained by filling in masked
+tokens), fine-tuned for {EPOCHS} epochs a round with AdamW, batch 32, learning rate {LR:g} falling in a line, gradients clipped at 1.
+Test accuracy in per cent: mean ± standard deviation over seeds (how many). A seed draws the head and the pooler, which the pre-training
+does not have, and the order of the samples. The test parts hold 999 and 924 texts: one fine-tuning is known to about 1.6 points."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="only write the table")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgeprune-bert-tickets", help="keeps masks")
+    given = parser.parse_args()
+    for seed in [] if given.table else SEEDS:
+        compare(seed, given.work)
+    TABLE.write_text(table())
+
+
+if __name__ == "__main__":
+    main()
