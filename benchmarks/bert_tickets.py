@@ -93,38 +93,54 @@ def at_random(module: nn.Module, data: Data, seed: int, percent: int) -> Masks:
     return prune(module, ratio, data=data, method="bert-tickets", criterion="random", rounds=1, epochs=0, seed=seed).masks
 
 
-def compare(seed: int, work: Path) -> None:
-    """All fine-tunings of one seed that are not there yet."""
-    done = {key for key, _ in rows()}
-    kept: dict[str, dict[int, dict[str, Tensor]]] = {}
-    for task in (SOURCE, TARGET):
-        module, data = opened(task, seed)
-        file = work / f"{task}-{seed}.pt"
-        if (seed, task, "ticket", 90) not in done or not file.exists():
-            for percent, accuracy in tickets(module, data, seed, file).items():
-                if (seed, task, "ticket", percent) not in done:
-                    add((seed, task, "ticket", percent), accuracy)
-        kept[task] = torch.load(file, weights_only=True)
-        for percent in COMPARED:
-            ways = {"random": lambda p=percent: fine_tuned(module, data, seed, at_random(module, data, seed, p))}
-            if task == SOURCE:
-                anew = drawn_anew(module, seed)
-                ways["drawn anew"] = lambda p=percent, anew=anew: fine_tuned(anew, data, seed, kept[SOURCE][p])
-            else:
-                ways["transfer"] = lambda p=percent: fine_tuned(module, data, seed, kept[SOURCE][p])
-            for what, way in ways.items():
-                if (seed, task, what, percent) not in done:
-                    add((seed, task, what, percent), way())
-    if (seed, SOURCE, "dense, drawn anew", 0) not in done:
-        module, data = opened(SOURCE, seed)
-        whole = {name: torch.ones_like(mask) for name, mask in kept[SOURCE][0].items()}
-        add((seed, SOURCE, "dense, drawn anew", 0), fine_tuned(drawn_anew(module, seed), data, seed, whole))
+def on_the_source(seed: int, work: Path) -> None:
+    """The source task's tickets, and what they are compared with, as far as they are not there yet."""
+    module, data = opened(SOURCE, seed)
+    if not (work / f"{SOURCE}-{seed}.pt").exists() or not has((seed, SOURCE, "ticket", 90)):
+        add_all(seed, SOURCE, tickets(module, data, seed, work / f"{SOURCE}-{seed}.pt"))
+    kept = torch.load(work / f"{SOURCE}-{seed}.pt", weights_only=True)
+    anew = drawn_anew(module, seed)
+    for percent in COMPARED:
+        if not has(key := (seed, SOURCE, "random", percent)):
+            add(key, fine_tuned(module, data, seed, at_random(module, data, seed, percent)))
+    for percent in (0, *COMPARED):
+        if not has(key := (seed, SOURCE, "drawn anew", percent)):
+            add(key, fine_tuned(anew, data, seed, kept[percent]))
+
+
+def on_the_target(seed: int, work: Path) -> None:
+    """The source task's masks on the target task."""
+    module, data = opened(TARGET, seed)
+    kept = torch.load(work / f"{SOURCE}-{seed}.pt", weights_only=True)
+    for percent in (0, *COMPARED):
+        if not has(key := (seed, TARGET, "transfer", percent)):
+            add(key, fine_tuned(module, data, seed, kept[percent]))
+    for percent in COMPARED:
+        if not has(key := (seed, TARGET, "random", percent)):
+            add(key, fine_tuned(module, data, seed, at_random(module, data, seed, percent)))
+
+
+def targets_own(seed: int, work: Path) -> None:
+    """The target task's own tickets."""
+    if not has((seed, TARGET, "ticket", 90)):
+        module, data = opened(TARGET, seed)
+        add_all(seed, TARGET, tickets(module, data, seed, work / f"{TARGET}-{seed}.pt"))
 
 
 def rows() -> Iterable[tuple[Key, float]]:
     for line in RUNS.read_text().splitlines() if RUNS.exists() else []:
         row = json.loads(line)
         yield (row["seed"], row["task"], row["what"], row["zeros"]), row["accuracy"]
+
+
+def has(key: Key) -> bool:
+    return any(found == key for found, _ in rows())
+
+
+def add_all(seed: int, task: str, accuracies: Mapping[int, float]) -> None:
+    for percent, accuracy in accuracies.items():
+        if not has(key := (seed, task, "ticket", percent)):
+            add(key, accuracy)
 
 
 def add(key: Key, accuracy: float) -> None:
@@ -153,8 +169,6 @@ def table() -> str:
         lines += ["", f"## Task `{task}`", "", "| zeros | " + " | ".join(TITLES[c] for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
         for zeros in range(0, 100, 10):
             cells = [cell(task, column, zeros) for column in columns]
-            if zeros == 0 and task == SOURCE:
-                cells[-1] = cell(SOURCE, "dense, drawn anew", 0)
             lines.append(f"| {zeros} % | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -180,8 +194,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only write the table")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgeprune-bert-tickets", help="keeps masks")
     given = parser.parse_args()
-    for seed in [] if given.table else SEEDS:
-        compare(seed, given.work)
+    for step in [] if given.table else (on_the_source, on_the_target, targets_own):
+        for seed in SEEDS:
+            step(seed, given.work)
     TABLE.write_text(table())
 
 

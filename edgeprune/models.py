@@ -193,7 +193,7 @@ def build_model(spec: str, args: Mapping[str, Any] | None = None, folder: str | 
             raise EdgepruneError("model argument weights is not allowed: the weights come from the checkpoint")
         args["weights"] = None
     elif head == "transformers":
-        from .hugging_face import transformer
+        from .encoders import transformer
 
         factory = functools.partial(_with, transformer, name)
     elif head == "edgeprune.models":

@@ -32,14 +32,14 @@ ALLOWED: dict[str, set[str]] = {
     "capturing": {"graph", "ops", "laying"},
     "importing": {"graph", "ops", "laying", "sparse"},
     "rebuilding": {"graph", "ops", "formats"},
-    "hugging_face": {"vision"},
-    "models": {"vision", "hugging_face"},
+    "encoders": {"vision"},
+    "models": {"vision", "encoders"},
     "data": {"vision", "models"},
     "checkpoint": {"vision", "models", "data"},
     "pruning": {"vision", "data"},
 }
 TOP = {"__init__", "__main__", "cli", "pipeline", "delivery", "sources", "runlog", "commands"}
-TORCH_SIDE = {"vision", "hugging_face", "capturing", "rebuilding", "models", "data", "checkpoint", "pruning", *TOP}
+TORCH_SIDE = {"vision", "encoders", "capturing", "rebuilding", "models", "data", "checkpoint", "pruning", *TOP}
 
 
 def part_of(path: Path) -> str:

@@ -185,8 +185,10 @@ def prune(
     current = _starting_masks(probe, {name: mask for name, mask in (masks or {}).items() if name not in head})
     current.apply(module)
     budget = math.floor(probe.total / ratio)
+    first_kept = current.kept
     if follow in PRETRAINED:
-        rounds = rounds or len(tenths(probe.total, current.kept, budget))
+        first_kept = probe.alive(current).kept if aap else current.kept
+        rounds = rounds or len(tenths(probe.total, first_kept, budget))
     plan = choose(
         ratio * current.kept / probe.total,
         probe.total,
@@ -216,7 +218,7 @@ def prune(
         place=place,
         seed=seed,
         progress=(progress if leads() else None) or Progress(),
-        first_kept=current.kept,
+        first_kept=first_kept,
         rewind_to={name: value for name, value in _rewind_point(module, rewind_to).items() if name not in own_head},
         refit=REFITS.get(score),
         teacher=copy.deepcopy(module).requires_grad_(False) if distill else None,

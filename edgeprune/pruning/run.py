@@ -51,7 +51,7 @@ class Run:
     place: Place
     seed: int
     progress: Progress
-    first_kept: int  # weights before the first cut
+    first_kept: int  # weights that the first cut chooses from
     rewind_to: dict[str, Tensor]  # the state that weight rewinding goes back to
     refit: Refit | None = None  # what changes the kept weights after a cut
     teacher: nn.Module | None = None  # the dense network, where its answers count in training

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
 from edgeprune.data.text import WordPiece
-from edgeprune.hugging_face import transformers
+from edgeprune.encoders import transformers
 from edgeprune.pruning.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -144,9 +144,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30, help="of pre-training; 0 writes the tasks and the vocabulary only")
     epochs = parser.parse_args().epochs
     lines, rest = tasks(random.Random(0))
-    tokens = vocabulary(rest)
-    (HERE / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    for task, pairs in lines.items():
+    file = HERE / "vocab.txt"
+    if not file.exists():  # learning breaks ties by chance; what is pre-trained is of one vocabulary
+        file.write_text("\n".join(vocabulary(rest)) + "\n", encoding="utf-8")
+    tokens = file.read_text(encoding="utf-8").split()
+    pieces = WordPiece(tokens)
+    for task, long in lines.items():
+        pairs = [(label, name) for label, name in long if len(pieces(name)) <= LONGEST]
         (HERE / task).mkdir(exist_ok=True)
         cut = len(pairs) * TRAIN // (TRAIN + TEST)
         for split, part in (("train", pairs[:cut]), ("test", pairs[cut:])):

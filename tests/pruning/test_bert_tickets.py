@@ -183,7 +183,7 @@ def test_the_clipped_gradient_is_that_of_the_kept_weights() -> None:
 
 @pytest.mark.parametrize("given", [{"data": None, "example_inputs": (torch.ones(1, 8, dtype=torch.int64),)}, {"retrain": "none"}])
 def test_tickets_need_a_task_and_rewind_by_themselves(given: dict[str, Any]) -> None:
-    with pytest.raises(EdgepruneError, match="tickets schedule|retrain"):
+    with pytest.raises(EdgepruneError, match=r"tickets schedule .* needs"):
         tickets(reader(), **given)
 
 
