@@ -7,7 +7,9 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+from encoder_nets import MASKS
 from nets import VGG16, CifarResNet, LeNet5, LeNet300, vgg
+from text_nets import reader
 from torch import Tensor, nn
 
 from edgeprune.errors import Unsupported
@@ -245,6 +247,20 @@ def test_an_exported_module_has_the_weights_of_its_layers() -> None:
     exported = torch.export.export(net.eval(), (torch.zeros(1, 3, 16, 16),), strict=False).module()
     assert list(prunable(exported)) == list(prunable(net))
     assert Probe(exported, (torch.zeros(1, 3, 16, 16),)).names == list(prunable(net))
+
+
+@pytest.mark.parametrize("mask", [mask for mask in MASKS if mask != "layer"])
+def test_a_mask_made_of_the_tokens_closes_nothing_and_carries_nothing(mask: str) -> None:
+    probe = Probe(reader(mask), (torch.ones(1, 8, dtype=torch.int64),))
+    masks = probe.full()
+    assert probe.alive(masks).same(masks)
+    masks["layers.0.attention.value.weight"][:5] = False
+    alive = probe.alive(masks)
+    # Without the values of the first head nobody reads its queries and keys, and nothing arrives at its columns behind.
+    for name in ("query", "key"):
+        assert alive[f"layers.0.attention.{name}.weight"].sum(1).tolist() == [0] * 5 + [10] * 5
+    assert alive["layers.0.attention.out.weight"].sum(0).tolist() == [0] * 5 + [10] * 5
+    assert alive.kept == masks.kept - 150
 
 
 def test_the_probe_leaves_the_module_as_it_was() -> None:

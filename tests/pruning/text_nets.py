@@ -16,12 +16,12 @@ SIZES = Sizes(vocabulary=24, places=8, width=10, heads=2, units=20, layers=2, cl
 class Reader(Bert):
     """Token numbers to a class; number 0 is padding."""
 
-    def __init__(self) -> None:
-        super().__init__("filled", SIZES)
+    def __init__(self, mask: str = "filled") -> None:
+        super().__init__(mask, SIZES)
         self.marks = None
 
     def forward(self, ids: Tensor) -> Tensor:
-        mask = ids != 0
+        mask = (ids != 0).long()
         x = self.tokens(ids) + self.places(torch.arange(ids.shape[1])) + self.types(torch.zeros_like(ids))
         x = self.norm(x)
         for layer in self.layers:
@@ -29,9 +29,9 @@ class Reader(Bert):
         return self.classes(self.pooler(x[:, 0]).tanh())
 
 
-def reader() -> Reader:
+def reader(mask: str = "filled") -> Reader:
     """The same weights every time: what stands for pre-trained ones."""
-    module = Reader()
+    module = Reader(mask)
     trained(module)
     return module
 
