@@ -142,16 +142,24 @@ static long runs_together(void) {
     return (long)((LEAST_SAMPLE_NS + least - 1) / least);
 }
 
+/* Printed when all are taken: printing would push the model out of the caches. */
 static void answer(double seconds, long most, long together) {
-    int64_t end = now() + (int64_t)(seconds * 1e9);
-    long i;
-    printf("{\"samples\": [");
-    for (i = 0; i < most; i++) {
-        printf(i ? ",%ld" : "%ld", (long)sample(together));
+    int64_t *taken = malloc((size_t)most * sizeof *taken), end = now() + (int64_t)(seconds * 1e9);
+    long i, count = 0;
+    if (!taken) {
+        fail("there is no memory for the samples");
+        fflush(stdout);
+        return;
+    }
+    while (count < most) {
+        taken[count++] = sample(together);
         if (now() >= end) break;
     }
+    printf("{\"samples\": [");
+    for (i = 0; i < count; i++) printf(i ? ",%ld" : "%ld", (long)taken[i]);
     printf("]}\n");
     fflush(stdout);
+    free(taken);
 }
 
 int main(int count, char **words) {

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import math
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -18,11 +19,13 @@ from typing import Any
 
 from ..errors import EdgepruneError
 from . import op_times
+from .device_facts import conditions
 from .drivers import ACCELERATORS, RUNTIMES, accelerators
 from .local import Child, command_here
 from .records import from_plain
-from .result import Accelerator, Comparison, Device, Latency, Memory, Profile, Ratio
+from .result import Accelerator, Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
 from .runner import PATIENCE, WIDTH, median_interval
+from .transport import Local
 
 # Six pairs of turns are the fewest whose smallest and largest bound the median with 95 % confidence.
 LEAST_TURNS = 6
@@ -68,6 +71,7 @@ def profile(
     model = checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
     check_accelerator(model, accelerator, ops=ops)
     options = [*options_for(threads, warmup, runtime, seed, accelerator), "--runs", str(runs), "--min-seconds", str(min_seconds)]
+    before = conditions_here()
     deadline = time.monotonic() + timeout
 
     def trial() -> Profile:
@@ -75,7 +79,7 @@ def profile(
             child.finish()
             return profile_of(model, child.answer(), seed)
 
-    found = middle_of(trial)
+    found = dataclasses.replace(middle_of(trial), before=before, after=conditions_here())
     if not ops:
         return found
     command = [python or sys.executable, str(op_times.TIMER), str(model), *options_for(threads, None, runtime, seed)]
@@ -135,6 +139,11 @@ def compare(
 def _end(model: Path, child: Child, seed: int) -> Profile:
     child.finish()
     return profile_of(model, child.answer(), seed)
+
+
+def conditions_here() -> Conditions | None:
+    """Clock and temperature of this machine; None where there is no POSIX shell to ask."""
+    return conditions(Local()) if shutil.which("sh") else None
 
 
 def middle_of(trial: Callable[[], Profile]) -> Profile:
@@ -201,7 +210,8 @@ def checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, warm
     suffixes = sorted({row[2] for row in RUNTIMES.values()})
     if model.suffix.lower() not in suffixes:
         raise EdgepruneError(
-            f"{model} cannot be profiled: it ends in {model.suffix!r}; a profile takes {', '.join(suffixes[:-1])} and {suffixes[-1]} files"
+            f"{model} cannot be profiled: it ends in {model.suffix!r}; a profile takes "
+            f"{', '.join(suffixes[:-1])} and {suffixes[-1]} files"
         )
     if runtime is not None and RUNTIMES[runtime][2] != model.suffix.lower():
         raise EdgepruneError(f"the runtime {runtime} takes {RUNTIMES[runtime][2]} files, not {model}")

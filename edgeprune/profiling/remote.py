@@ -77,14 +77,14 @@ def profile_on(
         found = profile(
             model, **settings, runtime=runtime, python=python, timeout=timeout, seed=seed, ops=ops, accelerator=accelerator
         )
-        return replaced(check_gpu(found, target), target, transport, None, None)
+        return replaced(check_gpu(found, target), target, transport, found.before, found.after)
     if isinstance(transport, ADB) and suffix != ".c":
         raise EdgepruneError(
             f"{model} cannot be measured on {transport.name}: Android has no Python; write the model as C and measure that there"
         )
     with Folder(transport, time.monotonic() + timeout, workdir) as folder:
         check_processor(target, folder)
-        before = conditions(folder)
+        before = conditions(transport)
         if suffix == ".c":
             found = _profile_c(target, model, folder, settings, seed, ops)
         else:
@@ -93,7 +93,7 @@ def profile_on(
             found = check_gpu(_profile_in_python(model, folder, python or "python3", options, seed), target)
             if ops:
                 found = _op_times_in_python(found, folder, python or "python3", options_for(threads, None, runtime, seed))
-        return replaced(found, target, transport, before, conditions(folder))
+        return replaced(found, target, transport, before, conditions(transport))
 
 
 def transport_for(target: Target, host: str | None) -> Transport:

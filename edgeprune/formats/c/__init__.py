@@ -29,8 +29,9 @@ from ...graph import Graph
 from ...sparse import GOALS
 from ..artifact import LayerEncoding, Metadata, check_float
 from . import convolutions, elementwise, linears, moves, pooling, sequences
-from .building import CROSS, HOST, Built, build, file_name, identifier, memory_bytes, target_of
+from .building import HOST, Built, build, file_name, identifier, memory_bytes, target_of
 from .building import constant_bytes as _constant_bytes
+from .compiler import CROSS
 from .layout import flat
 from .lowerings import lower
 from .reading import read
