@@ -250,7 +250,7 @@ def test_a_run_of_microseconds_is_profiled_in_three_processes_of_which_the_middl
 
     real = measure.profile_of
     monkeypatch.setattr(measure, "profile_of", slowed)
-    assert profile(make_onnx(8, 4), **QUICK) == seen[2]
+    assert profile(make_onnx(8, 4), **QUICK).latency_ms == seen[2].latency_ms
     assert len(seen) == 3
 
 
