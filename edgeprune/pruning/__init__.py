@@ -31,7 +31,7 @@ from .progress import Progress, Round
 from .recipe import Recipe
 from .robust import ROBUST, Threat, robust_accuracy
 from .run import STATE_FILE, Run, digest
-from .schedules import PRETRAINED, SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule, tenths
+from .schedules import DENSE_COPY, PRETRAINED, SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule, tenths
 from .training import set_mode, train
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def prune(
         one_shot=follow in STRUCTURED | {SCHEDULES["one-shot"]},
         within_training=follow in WITHIN_TRAINING,
         pretrained=follow in PRETRAINED,
+        dense_copy=follow in DENSE_COPY,
         rounds=rounds,
         epochs=epochs,
         lr=lr,

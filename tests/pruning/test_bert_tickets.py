@@ -20,7 +20,7 @@ from edgeprune.errors import EdgepruneError
 from edgeprune.formats import load, write
 from edgeprune.ops import Attention
 from edgeprune.passes import shrink
-from edgeprune.pruning import Probe, Pruned, head_weights, prune
+from edgeprune.pruning import Probe, Pruned, Recipe, head_weights, prune, train
 from edgeprune.pruning import run as run_file
 from edgeprune.pruning.schedules.bert_tickets import tenths
 from edgeprune.pruning.training import snapshot
@@ -179,6 +179,21 @@ def test_the_clipped_gradient_is_that_of_the_kept_weights() -> None:
     module.zero_grad()
     module(torch.ones(2, 8, dtype=torch.int64)).sum().backward()
     assert (module.layers[0].up.weight.grad[3:] != 0).any()
+
+
+@pytest.mark.parametrize("clip", [0.01, 0.1])
+def test_a_clipped_step_is_as_long_as_it_may_be(clip: float) -> None:
+    module = reader()
+    masks = Probe(module, (torch.ones(1, 8, dtype=torch.int64),)).full()
+    for mask in masks.values():
+        mask[:, 1::2] = False
+    masks.apply(module)
+    before = snapshot(module)
+    recipe = Recipe(1, 1.0, 160, optimizer="sgd", curve="constant", momentum=0.0, clip=clip)
+    assert DATA.train is not None
+    train(module, DATA.train, recipe, masks=masks)
+    step = sum(((value - before[name]) ** 2).sum() for name, value in snapshot(module).items())
+    assert float(step) ** 0.5 == pytest.approx(clip, rel=1e-3)
 
 
 @pytest.mark.parametrize("given", [{"data": None, "example_inputs": (torch.ones(1, 8, dtype=torch.int64),)}, {"retrain": "none"}])
