@@ -17,6 +17,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.data import Data
-from edgeprune.pruning import Masks, Progress, Round, prune
+from edgeprune.pruning import Masks, Progress, Round, evaluate, prune, train
+from edgeprune.pruning.defaults import FINE_TUNING
+from edgeprune.pruning.recipe import derived_seed
 from edgeprune.pruning.run import STATE_FILE
 from edgeprune.sources import Source
 
@@ -82,6 +85,11 @@ def tickets(module: nn.Module, data: Data, seed: int, file: Path) -> dict[int, f
 
 def fine_tuned(module: nn.Module, data: Data, seed: int, masks: Mapping[str, Tensor]) -> float:
     """The accuracy after fine-tuning under these masks; nothing more is cut."""
+    if Masks.of(masks).kept == Masks.of(masks).total:
+        whole = copy.deepcopy(module)
+        recipe = replace(FINE_TUNING, epochs=SETTINGS["epochs"], lr=SETTINGS["lr"], batch_size=SETTINGS["batch_size"])
+        train(whole, data.train, recipe, seed=derived_seed(seed, 0))
+        return evaluate(whole, data.test)
     ratio = Masks.of(masks).total / (Masks.of(masks).kept + 0.5)
     pruned = prune(module, ratio, data=data, seed=seed, masks=masks, **SETTINGS)
     assert len(pruned.rounds) == 1
