@@ -64,7 +64,7 @@ def network(task: Task, folder: Path, data: Any) -> nn.Module:
 
 
 @contextlib.contextmanager
-def whole(module: nn.Module, masks: Masks, sample: Any) -> Iterator[Masks]:
+def whole(module: nn.Module, masks: Masks, sample: Any, probe: Any = None) -> Iterator[Masks]:
     """In the place of `compacted`: nothing is made smaller."""
     yield masks
 
