@@ -17,7 +17,7 @@ def channels_last(maps: Tensor) -> Tensor:
 
 
 def _copied(maps: Tensor, order: torch.memory_format) -> Tensor:
-    # Of one channel or place both orders are the same, and asking for one would leave the strides as they are: kernels look at them.
+    # Of one channel or place both orders are the same; asking for one leaves the strides as they are, which kernels look at.
     return torch.empty(maps.shape, dtype=maps.dtype, device=maps.device, memory_format=order).copy_(maps)
 
 
