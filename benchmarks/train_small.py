@@ -107,7 +107,7 @@ def measure(folder: Path) -> None:
             continue
         data = edgeprune.load_data(f"{task.data}:{folder / task.data}", limit=task.limit)
         module = network(task, folder, data)
-        settings = {"rounds": task.rounds, "epochs": task.epochs, "batch_size": 128, "method": task.method}
+        settings: dict[str, Any] = {"rounds": task.rounds, "epochs": task.epochs, "batch_size": 128, "method": task.method}
         for seed, small in missing:
             training.compacted = run.compacted = compacted if small else whole
             run.train = clock = Clock()
