@@ -366,7 +366,7 @@ def test_a_bias_without_weights_still_reaches_its_reader() -> None:
     probe = Probe(module, (torch.zeros(1, 3, 8, 8),))
     masks = probe.full()
     masks["one.weight"][4:] = False
-    masks["two.weight"][:, 8:] = False  # channels 4 to 7 hold a constant that is read
+    masks["two.weight"][:, 4:12] = False  # the last 4 channels hold a constant that is read
     masks.apply(module)
     x = torch.randn(4, 3, 8, 8)
     expected = module(x)
