@@ -15,7 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,18 @@ INIT, ROUNDS, ONCE, WITHIN = "at initialisation", "in rounds", "once", "within o
 
 @dataclass(frozen=True)
 class Setting:
-    """What every method gets on a network: evenly spaced training images, and epochs of them in all (one a round)."""
+    """What every method gets on a network: evenly spaced training and test images, and epochs of them in all (one a round)."""
 
     images: int
+    tests: int
     epochs: int
     batch_size: int
     lr: dict[str, float]
 
 
 SETTINGS = {
-    "lenet_300_100": Setting(20_000, 6, 128, {INIT: 3e-2, ROUNDS: 1e-2, ONCE: 3e-2, WITHIN: 1e-2}),
-    "lenet_5": Setting(10_000, 2, 32, {INIT: 3e-2, ROUNDS: 1e-2, ONCE: 3e-2, WITHIN: 1e-2}),
+    "lenet_300_100": Setting(20_000, 10_000, 6, 128, {INIT: 3e-2, ROUNDS: 1e-2, ONCE: 3e-2, WITHIN: 1e-2}),
+    "lenet_5": Setting(10_000, 2_500, 2, 32, {INIT: 3e-2, ROUNDS: 1e-2, ONCE: 3e-2, WITHIN: 1e-2}),
 }
 DENSE = Recipe(10, 2e-3)
 
@@ -99,7 +100,15 @@ def jobs(name: str, seeds: int, methods: list[str], ratios: list[int], arms: lis
 def recipe(name: str, method: str) -> dict[str, Any]:
     """What a row was trained with: another recipe makes it another row."""
     setting = SETTINGS[name]
-    return {"images": setting.images, "epochs": setting.epochs, "batch": setting.batch_size, "lr": setting.lr[kind(method)]}
+    return {
+        "images": setting.images, "tests": setting.tests, "epochs": setting.epochs, "batch": setting.batch_size,
+        "lr": setting.lr[kind(method)],
+    }  # fmt: skip
+
+
+def mnist(setting: Setting) -> Data:
+    train, test = (edgeprune.load_data(f"mnist:{SAMPLE / 'data'}", limit=limit) for limit in (setting.images, setting.tests))
+    return replace(train, test=test.test)
 
 
 def measured(job: dict[str, Any], data: Data) -> dict[str, Any]:
@@ -170,13 +179,12 @@ if __name__ == "__main__":
     given = options.parse_args()
     torch.set_num_threads(1)
     if not given.table:
-        mnist = edgeprune.load_data(f"mnist:{SAMPLE / 'data'}", limit=SETTINGS[given.network].images)
-        assert len(mnist.test) == 10_000
+        data = mnist(SETTINGS[given.network])
         if given.choose:
-            choose(given.network, mnist, given.methods.split(","), [float(rate) for rate in given.rates.split(",")])
+            choose(given.network, data, given.methods.split(","), [float(rate) for rate in given.rates.split(",")])
         else:
             ratios, arms = [int(ratio) for ratio in given.ratios.split(",")], [arm == "yes" for arm in given.arms.split(",")]
-            run(jobs(given.network, given.seeds, given.methods.split(","), ratios, arms), mnist, given.seconds)
+            run(jobs(given.network, given.seeds, given.methods.split(","), ratios, arms), data, given.seconds)
     TABLE.write_text(written())
     for name in sorted({each["network"] for each in current()}):
         (HERE / f"methods_{name}.svg").write_text(plot([each for each in current() if each["network"] == name], name, kind))

@@ -19,9 +19,10 @@ HEAD = """\
 MNIST, test accuracy of the last epoch in percent: mean ± standard deviation over the seeds. Every method gets the same epochs on the
 same evenly spaced training images, with AdamW in one cycle: all after its cut, or one after each of as many cuts, or all within the
 one training it cuts in. That is a small part of what the default settings train, on a part of the images, so that many seeds fit:
-compare rows with each other, not with other tables. The learning rate is the best of three on a validation part of the training
-images (`--choose`), one for each way to cut. Networks pruned at initialisation have Kaiming-normal weights and no biases at first, as
-in the papers; the others were trained first. Only what has a figure here was run; each table says what is missing.
+compare rows with each other, not with other tables. The learning rate is the best of three, one for each way to cut, on a validation
+part of the training images (`--choose`: at 128x, by SynFlow and SNIP, magnitude, Wanda, gradual). Networks pruned at initialisation
+have Kaiming-normal weights and no biases at first, as in the papers; the others were trained first. Only what has a figure here was
+run, mostly with three seeds; each table says what is missing.
 
 Made by `python benchmarks/methods.py` (`--network` for the other one). Seconds are of one processor core, the training of the dense
 network not among them."""
@@ -38,28 +39,22 @@ def tables(runs: Runs, settings: dict[str, dict[str, Any]], ratios: Sequence[int
         )
         lines += [
             "",
-            f"## {network}: {setting['images']:,} images, {setting['epochs']} epochs, batches of {setting['batch_size']}",
+            f"## {network}: {setting['images']:,} training images, {setting['epochs']} epochs, batches of {setting['batch_size']}",
             "",
-            f"Learning rates: {rates}. {some[0]['total']:,} weights.",
+            f"Learning rates: {rates}. {some[0]['total']:,} weights; {setting['tests']:,} test images.",
             "",
             f"![accuracy over ratio](methods_{network}.svg)",
             "",
             *_accuracies(some, kind),
             "",
             _missing(some, ratios, methods),
-            "",
-            "### Dead weights that plain selection keeps",
-            "",
-            *_dead(some, kind),
-            "",
-            "### All-alive pruning where plain selection leaves dead weights, at 512x and 1024x",
-            "",
-            *_gains(some),
-            "",
-            "### The published order at initialisation",
-            "",
-            *_order(some),
         ]
+        for title, part in (
+            ("Dead weights that plain selection keeps", _dead(some, kind)),
+            ("All-alive pruning where plain selection leaves dead weights, at 512x and 1024x", _gains(some)),
+            ("The published order at initialisation", _order(some)),
+        ):
+            lines += ["", f"### {title}", "", *part] if part else []
     return "\n".join(lines) + "\n"
 
 
@@ -107,19 +102,18 @@ def _accuracies(runs: Runs, kind: Kind) -> list[str]:
 
 
 def _missing(runs: Runs, ratios: Sequence[int], methods: Sequence[str]) -> str:
-    seeds = len({run["seed"] for run in runs})
-    had = {(run["method"], run["ratio"], run["aap"], run["seed"]) for run in runs}
-    lacking = {
-        ratio: sorted({m for m in methods for aap in (True, False) for seed in range(seeds) if (m, ratio, aap, seed) not in had})
-        for ratio in ratios
-    }
+    seeds = {run["seed"] for run in runs}
     said = []
-    for ratio, names in sorted(lacking.items()):
-        if set(names) == set(methods):
-            said.append(f"{ratio}x: all" if not of(runs, ratio=ratio) else f"{ratio}x: some seeds or arms of every method")
-        elif names:
-            said.append(f"{ratio}x: {', '.join(names)}")
-    return f"Not run, or not with all {seeds} seeds and both arms: {'; '.join(said)}." if said else f"All {seeds} seeds were run."
+    for ratio in ratios:
+        had = {method: {(run["aap"], run["seed"]) for run in of(runs, method=method, ratio=ratio)} for method in methods}
+        none = [method for method in methods if not had[method]]
+        part = [method for method in methods if 0 < len(had[method]) < 2 * len(seeds)]
+        if len(none) == len(methods):
+            said.append(f"{ratio}x")
+        elif none or part:
+            in_part = f"{', '.join(part)} in part" if part else ""
+            said.append(f"at {ratio}x {', '.join([*none, in_part] if part else none)}")
+    return f"Not run: {'; '.join(said)}." if said else "Nothing is missing."
 
 
 def _dead(runs: Runs, kind: Kind) -> list[str]:
@@ -131,8 +125,9 @@ def _dead(runs: Runs, kind: Kind) -> list[str]:
             cells = [f"{100 * dead_share(some):.0f} %" if (some := of(plain, ratio=ratio)) else "" for ratio in ratios]
             lines.append(_row([method, kind(method), *cells]))
     repaired = of(runs, aap=True)
-    whole = sum(run["alive"] == run["kept"] for run in repaired)
-    return [*lines, "", f"With all-alive pruning every kept weight was alive in {whole:,} of {len(repaired):,} runs."]
+    whole = sum(run["alive"] == run["kept"] == run["total"] // run["ratio"] for run in repaired)
+    said = f"With all-alive pruning the whole budget was kept and alive in {whole:,} of {len(repaired):,} runs."
+    return [*lines, *(["", said] if repaired else [])] if len(lines) > 2 else []
 
 
 def _gains(runs: Runs) -> list[str]:
@@ -153,6 +148,8 @@ def _gains(runs: Runs) -> list[str]:
                 _spread(repaired), f"{gain:+.1f}", verdict,
             ])
         )  # fmt: skip
+    if len(lines) == 2:
+        return []
     said = f"Where more than {100 * ENOUGH_DEAD:.0f} % of what plain selection keeps is dead, all-alive pruning gains at least"
     return [*lines, "", f"{said} {ENOUGH_GAIN:g} points in {met} of {asked} cases."]
 
@@ -163,9 +160,11 @@ def _order(runs: Runs) -> list[str]:
     lines = _header(["ratio", "all-alive", *names, "FORCE and SynFlow above SNIP and GraSP"])
     for ratio, aap in itertools.product(sorted({run["ratio"] for run in runs}), (False, True)):
         some = {name: found for name in names if (found := of(runs, method=name, ratio=ratio, aap=aap))}
-        if len(some) < len(names):
+        if not some.keys() >= {*EARLIER, *ITERATED}:
             continue
         margin = min(accuracy(some[name]) for name in ITERATED) - max(accuracy(some[name]) for name in EARLIER)
         verdict = f"{'yes' if margin > 0 else '**no**'}, by {margin:+.1f}"
-        lines.append(_row([f"{ratio}x", "yes" if aap else "no", *(_spread(some[name]) for name in names), verdict]))
-    return lines
+        lines.append(
+            _row([f"{ratio}x", "yes" if aap else "no", *(_spread(some[name]) if name in some else "" for name in names), verdict])
+        )
+    return lines if len(lines) > 2 else []
