@@ -17,12 +17,12 @@ HEAD = """\
 # Pruning methods compared
 
 MNIST, test accuracy of the last epoch in percent: mean ± standard deviation over the seeds. Every method gets the same epochs on the
-same evenly spaced training images, with AdamW in one cycle: all after its cut, or one after each of as many cuts, or all within the
-one training it cuts in. That is a small part of what the default settings train, on a part of the images, so that many seeds fit:
-compare rows with each other, not with other tables. The learning rate is the best of three, one for each way to cut, on a validation
-part of the training images (`--choose`: at 128x, by SynFlow and SNIP, magnitude, Wanda, gradual). Networks pruned at initialisation
-have Kaiming-normal weights and no biases at first, as in the papers; the others were trained first. Only what has a figure here was
-run, mostly with three seeds; each table says what is missing.
+same evenly spaced training images, in one cycle of AdamW (of SGD for a dense copy): all after its cut, or one after each of as many
+cuts, or all within the one training it cuts in. That is a small part of what the default settings train, on a part of the images, so
+that several seeds fit: compare rows with each other, not with other tables. The learning rate is the best of three, one for each way
+to cut, on a validation part of the training images (`--choose`: at 128x, by SynFlow and SNIP, magnitude, Wanda, gradual). Networks
+pruned at initialisation have Kaiming-normal weights and no biases at first, as in the papers; the others were trained first. Only
+what has a figure here was run; each table says what is missing.
 
 Made by `python benchmarks/methods.py` (`--network` for the other one). Seconds are of one processor core, the training of the dense
 network not among them."""
