@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from methods_plot import plot
-from methods_table import tables
+from methods_table import several_ratios, tables
 from torch import nn
 
 import edgeprune
@@ -190,5 +190,6 @@ if __name__ == "__main__":
             ratios, arms = [int(ratio) for ratio in given.ratios.split(",")], [arm == "yes" for arm in given.arms.split(",")]
             run(jobs(given.network, given.seeds, given.methods.split(","), ratios, arms), data, given.seconds)
     TABLE.write_text(written())
-    for name in sorted({each["network"] for each in current()}):
-        (HERE / f"methods_{name}.svg").write_text(plot([each for each in current() if each["network"] == name], name, kind))
+    for name in SETTINGS:
+        if several_ratios(mine := [each for each in current() if each["network"] == name]):
+            (HERE / f"methods_{name}.svg").write_text(plot(mine, name, kind))

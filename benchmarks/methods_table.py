@@ -43,8 +43,7 @@ def tables(runs: Runs, settings: dict[str, dict[str, Any]], ratios: Sequence[int
             "",
             f"Learning rates: {rates}. {some[0]['total']:,} weights; {setting['tests']:,} test images.",
             "",
-            f"![accuracy over ratio](methods_{network}.svg)",
-            "",
+            *([f"![accuracy over ratio](methods_{network}.svg)", ""] if several_ratios(some) else []),
             *_accuracies(some, kind),
             "",
             _missing(some, ratios, methods),
@@ -61,6 +60,11 @@ def tables(runs: Runs, settings: dict[str, dict[str, Any]], ratios: Sequence[int
 def of(runs: Runs, **wanted: Any) -> list[dict[str, Any]]:
     """The runs with these values."""
     return [run for run in runs if all(run[key] == value for key, value in wanted.items())]
+
+
+def several_ratios(runs: Runs) -> bool:
+    """Whether there is anything to draw a line through."""
+    return len({run["ratio"] for run in runs}) > 1
 
 
 def accuracy(runs: Runs) -> float:
