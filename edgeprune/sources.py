@@ -129,7 +129,9 @@ class Opened:
             affordable = int(VERIFY_WORK // max(graph.multiply_adds, 1))
             count = samples or max(min(affordable, len(self.data.test)), RANDOM_SAMPLES)
             kinds["real"] = (self.data.test.first(count)[0].numpy(),)
-        kinds["random"] = random_inputs(graph, RANDOM_SAMPLES)
+        takes = [x.numpy().dtype for x in self.loaded.example_inputs]  # a module looks up by integers alone
+        drawn = random_inputs(graph, RANDOM_SAMPLES)
+        kinds["random"] = tuple(array.astype(dtype) for array, dtype in zip(drawn, takes, strict=True))
         return kinds
 
 

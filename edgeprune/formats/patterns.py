@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Graph, Shape
+from ..graph import Array, Graph, Node, Shape
 from ..ops import Attention, AvgPool, Embedding, LayerNorm, Upsample
 from ..ops.conv import Pads
 from ..ops.pool import adaptive_windows
@@ -198,11 +198,9 @@ def integer_inputs(graph: Graph) -> frozenset[str]:
     )
 
 
-def looked_up_rows(graph: Graph) -> dict[str, int]:
-    """How many rows the smallest table has that an input is looked up in, by that input; the input may be read otherwise too."""
-    rows: dict[str, int] = {}
-    for name in graph.inputs:
-        tables = [len(node.op.weight) for node in graph.readers[name] if isinstance(node.op, Embedding)]
-        if tables:
-            rows[name] = min(tables)
-    return rows
+def lookups(graph: Graph) -> list[tuple[Node, frozenset[str]]]:
+    """The nodes that look rows up in a table, each with the inputs that say which."""
+    known = {name: frozenset({name}) for name in graph.inputs}
+    for node in graph.nodes:
+        known[node.name] = frozenset().union(*(known[name] for name in node.inputs))
+    return [(node, known[node.inputs[0]]) for node in graph.nodes if isinstance(node.op, Embedding)]
