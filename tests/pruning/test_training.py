@@ -66,7 +66,7 @@ def test_a_constant_curve_stays() -> None:
     ("given", "words"),
     [
         ({"optimizer": "adagrad"}, "adamw, sgd"),
-        ({"curve": "step"}, "one-cycle, cosine, constant"),
+        ({"curve": "step"}, "one-cycle, cosine, linear, constant"),
         ({"epochs": -1}, "epochs=-1"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"lr": 0.0}, "lr=0.0"),
