@@ -80,11 +80,11 @@ def write_conv(w: Writer, n: Task, op: Conv, window: Window) -> None:
 
 
 def _dense_pays(w: Writer, op: Conv, nonzeros: int) -> bool:
-    """Whether reading every weight in order is faster, or under `optimize="memory"` smaller."""
+    """Whether reading every weight in order is faster, or under `optimize="memory"` smaller, or asked for."""
     if op.groups > 1 or len(op.weight) < BLOCK:
         return False
     density = nonzeros / op.weight.size
-    return density * (4 + 1) >= 4 if w.optimize == "memory" else density > DENSE_FROM
+    return density * (4 + 1) >= 4 if w.optimize == "memory" else density > DENSE_FROM or w.optimize == "dense"
 
 
 def _dense(w: Writer, matrix: Array, places: Array, bias: Array) -> tuple[str, dict[str, str | int], int]:
