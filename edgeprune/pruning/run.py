@@ -58,7 +58,6 @@ class Run:
     refit: Refit | None = None  # what changes the kept weights after a cut
     teacher: nn.Module | None = None  # the dense network, where its answers count in training
     objective: Objective | None = None  # what trainings minimise, where it is not the plain loss
-    threat: Threat | None = None  # and what that is against
     reserve: Masks | None = None  # a path into every output, within the last budget: what no round may cut
     records: list[Round] = field(default_factory=list)
     accuracy_before: float | None = None
@@ -67,6 +66,11 @@ class Run:
     fingerprint: dict[str, Any] = field(default_factory=dict)
     _started: float = 0.0
     _asked: tuple[int, dict[str, Tensor]] | None = None  # scores before anything was changed, and the budget they are for
+
+    @property
+    def threat(self) -> Threat | None:
+        """What trainings are against, where they are against anything."""
+        return getattr(self.objective, "threat", None)
 
     def scores(self, budget: int | None = None) -> dict[str, Tensor]:
         """The criterion's opinion of the network as it is now, for a cut to `budget` (by default the last one's)."""

@@ -167,7 +167,15 @@ def _epochs(
             progress.epoch_finished(epoch + 1, recipe.epochs, loss_mean, float(seen[2] / seen[0].clamp_min(1)))
     finally:
         steering.end()
+    _same_statistics(module, fabric)
     return loss_mean
+
+
+def _same_statistics(module: nn.Module, fabric: Fabric) -> None:
+    """Batch norms measured each process's own part of the last batch: the mean of what they found is what all go on with."""
+    for buffer in module.buffers() if fabric.world_size > 1 else ():
+        if buffer.is_floating_point():
+            buffer.copy_(cast(Tensor, fabric.all_reduce(buffer.clone(), reduce_op="mean")))
 
 
 def _share(x: Tensor, y: Tensor, fabric: Fabric) -> tuple[Tensor, Tensor, float]:
