@@ -39,8 +39,8 @@ class Job:
 
 
 JOBS = (
-    Job("tpp", 10, 2, 30_000, 8e-3),
-    Job("l1-filters", 10, 4, 30_000, 8e-3),
+    Job("tpp", 10, 2, 10_000, 8e-3),
+    Job("l1-filters", 10, 4, 10_000, 8e-3),
     Job("l1-filters", 2, 2, 10_000),
     Job("tpp", 2, 1, 10_000),
     Job("stripes", 4, 1, 10_000),
