@@ -26,6 +26,7 @@ import edgeprune
 from edgeprune.data import Data, held_out
 from edgeprune.models import build_model
 from edgeprune.pruning import METHODS, Recipe, train
+from edgeprune.pruning.schedules import DENSE_COPY
 
 HERE = Path(__file__).parent
 RUNS, TABLE = HERE / "methods.jsonl", HERE / "methods.md"
@@ -75,8 +76,9 @@ def measured(job: dict[str, Any], data: Data, lr: float = LR) -> dict[str, Any]:
     began = time.perf_counter()
     epochs = EPOCHS[job["network"]]
     in_rounds = METHODS[job["method"]].schedule is None
+    own_lr = METHODS[job["method"]].schedule in DENSE_COPY  # these train by SGD, which has learning rates of its own
     pruned = edgeprune.prune(
-        net, job["ratio"], data=data, method=job["method"], aap=job["aap"], seed=job["seed"], lr=lr,
+        net, job["ratio"], data=data, method=job["method"], aap=job["aap"], seed=job["seed"], lr=None if own_lr else lr,
         rounds=epochs if in_rounds else None, epochs=1 if in_rounds else epochs,
     )  # fmt: skip
     return {

@@ -5,19 +5,21 @@
     python benchmarks/profile_repeat.py measure dense small --out benchmarks/profile_repeat.json
     python benchmarks/profile_repeat.py table benchmarks/profile_repeat.json --markdown benchmarks/profile_repeat.md
 
-Five times over, every artifact is profiled as `edgeprune profile` does it, and beside each profile of a .tflite or .onnx file a
-process of its own runs the plainest loop around the same runtime: a clock before and after as many runs as fit a fifth of a
+Five times over, every artifact is profiled as `edgeprune profile` does it, and beside each profile a process of its own runs the
+plainest loop around the same runtime (bare_loop.c around a C model): a clock before and after as many runs as fit a fifth of a
 millisecond, again and again for two seconds, the median of these. So short, because another process that is let in between would
-count for all runs of a batch. About two minutes, on a machine with nothing else to do.
+count for all runs of a batch. About four minutes, on a machine with nothing else to do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from edgeprune.profiling import profile, profile_on
+from edgeprune.profiling.native import read_model
 
 TURNS = 5
 BATCH_SECONDS = 2e-4
@@ -32,6 +35,8 @@ BATCH_SECONDS = 2e-4
 
 def bare(path: str) -> float:
     """Microseconds a run."""
+    if path.endswith(".c"):
+        return bare_in_c(Path(path))
     if path.endswith(".tflite"):
         from ai_edge_litert.interpreter import Interpreter
 
@@ -68,6 +73,20 @@ def bare(path: str) -> float:
     return 1e6 * statistics.median(times[len(times) // 5 :])
 
 
+def bare_in_c(path: Path) -> float:
+    """The same of a C model, in a program of its own."""
+    model = read_model(path)
+    floats = max(math.prod(shape) for shape in (*model.inputs, *model.outputs))
+    names = {"RUN": f"{model.prefix}_run", "ARENA_BYTES": f"{model.prefix}_arena_bytes", "FLOATS": str(floats)}
+    defines = [f"-D{name}={value}" for name, value in (names | {"HEADER": f'"{path.with_suffix(".h").name}"'}).items()]
+    loop = Path(__file__).with_name("bare_loop.c")
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "loop")
+        flags = ["-O3", "-ffp-contract=fast", "-march=native", f"-I{path.absolute().parent}", *defines]
+        subprocess.run(["cc", *flags, str(loop), str(path), "-o", str(program), "-lm"], check=True)
+        return float(subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout)
+
+
 def measure(folders: list[str], out: str) -> None:
     artifacts = [path for folder in folders for suffix in ("tflite", "onnx", "c") if (path := Path(folder, f"model.{suffix}")).is_file()]
     rows: dict[str, dict[str, Any]] = {}
@@ -79,9 +98,8 @@ def measure(folders: list[str], out: str) -> None:
             row["profiles_us"].append(round(1e3 * found.latency_ms.p50, 4))
             row["settled"] += found.settled
             row["cpu"], row["load_average"] = found.device.cpu, found.device.load_average
-            if path.suffix != ".c":
-                done = subprocess.run([sys.executable, __file__, "bare", str(path)], capture_output=True, text=True, check=True)
-                row["bare_us"].append(round(float(done.stdout.split()[-1]), 4))
+            done = subprocess.run([sys.executable, __file__, "bare", str(path)], capture_output=True, text=True, check=True)
+            row["bare_us"].append(round(float(done.stdout.split()[-1]), 4))
             print(turn, key, row["profiles_us"][-1], row["bare_us"][-1:], flush=True)
     Path(out).write_text(json.dumps(list(rows.values()), indent=1) + "\n")
 
@@ -96,10 +114,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         times = row["profiles_us"]
-        hand = f"{statistics.median(row['bare_us']):.3g}" if row["bare_us"] else ""
-        ratio = f"{against(row):.3f}" if row["bare_us"] else ""
         medians = ", ".join(f"{t:.3g}" for t in times)
-        lines.append(f"| {row['file']} | {row['runtime']} | {medians} | {spread(row):.1%} | {hand} | {ratio} |")
+        hand = f"{statistics.median(row['bare_us']):.3g} | {against(row):.3f}"
+        lines.append(f"| {row['file']} | {row['runtime']} | {medians} | {spread(row):.1%} | {hand} |")
     return "\n".join(lines) + "\n"
 
 

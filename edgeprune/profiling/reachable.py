@@ -45,7 +45,8 @@ def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
         if runs_here(target):
             ways.append("this machine")
         else:
-            lacks.append("this machine is another")
+            gpu = target.hardware.gpu if target.kind == "gpu" else None
+            lacks.append(f"no {gpu.name} in this machine" if gpu else "this machine is another")
     if "adb" in target.transports:
         if isinstance(attached, str):
             lacks.append(attached)

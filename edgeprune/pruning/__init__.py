@@ -30,7 +30,7 @@ from .progress import Progress, Round
 from .recipe import Recipe
 from .robust import ROBUST, Threat, robust_accuracy
 from .run import STATE_FILE, Run, digest
-from .schedules import SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule
+from .schedules import DENSE_COPY, SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule
 from .training import set_mode, train
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def prune(
         batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),
         one_shot=follow in STRUCTURED | {SCHEDULES["one-shot"]},
         within_training=follow in WITHIN_TRAINING,
+        dense_copy=follow in DENSE_COPY,
         rounds=rounds,
         epochs=epochs,
         lr=lr,

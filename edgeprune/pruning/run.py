@@ -86,6 +86,7 @@ class Run:
             device=self.place.device,
             seed=derived_seed(self.seed, len(self.records), 0),
             objective=self.objective,
+            aap=self.aap,
         )
 
     def select(

@@ -55,10 +55,9 @@ def _table(profiles: Sequence[Profile]) -> RenderableType:
         table.add_row(name, *cells)
     first = profiles[0]
     cores = f"{first.device.usable_cores} cores"
-    lines = [
-        Text(f"{first.device.cpu}, {cores}, {first.device.os}"),
-        Text("resident memory holds Python, numpy and the runtime too"),
-    ]
+    lines = [Text(f"{first.device.cpu}, {cores}, {first.device.os}")]
+    if any(not profile.runtime.startswith("C (") for profile in profiles):
+        lines.append(Text("resident memory holds Python, numpy and the runtime too"))
     for profile in profiles:
         lines += [Text.assemble((f"warning: {profile.path}: ", "yellow"), each) for each in profile.warnings]
     return Group(table, *lines)
@@ -68,8 +67,11 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
     ms = words.milliseconds
     times = [profile.latency_ms for profile in profiles]
     memories = [profile.memory for profile in profiles]
+    used = [p.accelerator for p in profiles]
+    on = [("runs on", ["the CPU" if a is None else words.accelerator(a) for a in used])] if any(used) else []
     return [
         ("runtime", [p.runtime for p in profiles]),
+        *on,
         ("threads", [words.count(p.threads) for p in profiles]),
         ("file", [words.size(p.bytes) for p in profiles]),
         ("load", [ms(p.load_ms) for p in profiles]),

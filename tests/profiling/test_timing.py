@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeprune.profiling import Device, Latency, Memory, Profile, runner
+from edgeprune.profiling import Device, Latency, Memory, Profile, drivers, runner
 
 
 def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
@@ -59,11 +59,11 @@ def test_warming_up_is_so_many_runs_and_half_a_second_but_not_for_ever(
 
 
 def test_inputs_are_of_the_kind_and_size_the_model_takes() -> None:
-    x, ids = runner.make_inputs([((-1, 3), "float16"), ((1, 4), "int64")], seed=1)
+    x, ids = drivers.make_inputs([((-1, 3), "float16"), ((1, 4), "int64")], seed=1)
     assert (x.shape, x.dtype) == ((1, 3), np.float16)
     assert (ids.shape, ids.dtype) == ((1, 4), np.int64)
     assert set(ids.ravel()) <= {0, 1}
-    np.testing.assert_array_equal(x, runner.make_inputs([((-1, 3), "float16")], seed=1)[0])
+    np.testing.assert_array_equal(x, drivers.make_inputs([((-1, 3), "float16")], seed=1)[0])
 
 
 def a_profile(**changes: Any) -> Profile:

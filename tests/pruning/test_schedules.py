@@ -13,6 +13,7 @@ from nets import LeNet300, made_up
 from torch import Tensor, nn
 
 from edgeprune.pruning import Context, Masks, Recipe, prunable, prune, train
+from edgeprune.pruning import run as run_file
 from edgeprune.pruning.criteria.quotas import erk_shares
 from edgeprune.pruning.schedules import SCHEDULES, WITHIN_TRAINING
 from edgeprune.pruning.schedules.ac_dc import SPARSE
@@ -178,6 +179,17 @@ def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weight
     assert any(came_back)
 
 
+@pytest.mark.parametrize("method", ["dpf", "dnw", "rigl"])
+def test_a_dense_copy_is_trained_by_an_optimizer_that_leaves_small_gradients_small(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AdamW moves a weight as far for a small gradient as for a large one, and masked weights, noise, displaced the others."""
+    used: list[str] = []
+    monkeypatch.setattr(run_file, "train", lambda module, split, recipe, **given: used.append(recipe.optimizer) or 0.0)
+    prune(net(), 10, method=method, data=DATA)
+    assert used == ["adamw" if method == "rigl" else "sgd"]
+
+
 def smallest(module: nn.Module, context: Context) -> dict[str, Tensor]:
     return {name: -weight.abs() for name, weight in context.weights(module).items()}
 
@@ -214,7 +226,7 @@ def test_discovered_wirings_are_the_largest_weights_of_every_layer_at_every_step
         seen.append(self.run.masks)
 
     monkeypatch.setattr(MaskedPoint, "before", watched)
-    prune(net(), 8, method="dnw", aap=False, epochs=4, **GIVEN)
+    prune(net(), 8, method="dnw", criterion="layerwise", aap=False, epochs=4, **GIVEN)
     assert len(seen) == 4 * 8
     assert all(counts(masks) == [64, 64, 20] for masks in seen)
     assert any(not a.same(b) for a, b in itertools.pairwise(seen))

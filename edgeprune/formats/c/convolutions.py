@@ -100,7 +100,12 @@ def _form(w: Writer, op: Conv, outs: Array, at: Array, columns: Array, values: A
 
 
 def cost(form: str, blocks: Sequence[Block], rows: int, nonzeros: int, optimize: str) -> float:
-    """What a form of `rows` outputs takes: under `optimize="memory"` bytes, or else time, in multiply-adds of full tiles."""
+    """What a form of `rows` outputs takes: under `optimize="memory"` bytes, or else time, in multiply-adds of full tiles.
+
+    Under "dense" nothing, where that is the form, for it is asked for.
+    """
+    if optimize == "dense":
+        return float(form != "dense")
     if optimize == "memory":
         in_blocks = sum(4 * (b.values.size + len(b.columns)) + 2 * len(b.rows) for b in blocks)
         return in_blocks if blocks else (4 + 1) * nonzeros + (4 + 2) * rows

@@ -5,6 +5,7 @@ activations and means of the maps between. The rest stays with the runtime, and 
 
 api.h       TFLite's plain C interface, as far as it is needed
 graph.c     which operators are taken, and what their weights read
+weights.c   the weights of a layer, in the order of the kernels
 plan.c      the steps and the memory of a part that is taken
 run.c       the steps, run
 delegate.c  what the runtime calls
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from ...c.compiler import OPTIMISED, compile_c, local_compiler, native_flags
 
-SOURCES = ("delegate.c", "graph.c", "plan.c", "run.c")
+SOURCES = ("delegate.c", "graph.c", "plan.c", "run.c", "weights.c")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 

@@ -48,6 +48,27 @@ typedef struct {
     void *packed;
 } ep_plan;
 
+static inline int ep_floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+static inline int ep_most(int a, int b) { return a > b ? a : b; }
+
+/* Floats of a plane, so that the kernels run over whole vectors. */
+static inline int ep_rounded(int n) { return (n + EP_GRAIN - 1) / EP_GRAIN * EP_GRAIN; }
+
+/* weights.c: a layer's weights as the kernels read them */
+
+/* Turns what a weight reads into floats from the first place of its plane: into `top`. 0 where that cannot be done. */
+int ep_place_weights(const ep_plan *plan, ep_layer *layer, ep_job *job);
+
+/* The same where one place is made: weights read elements of the source, those that lie in it. */
+void ep_place_single(const ep_value *from, ep_layer *layer);
+
+/* Packs the weights in the order in which the kernels run through them: outputs with equally many stand together. 0 where memory
+   ends or an output has too many. */
+int ep_order_weights(ep_layer *layer, ep_job *job, const float *bias);
+
+/* plan.c */
+
 /* The plan of these nodes, for the shapes that tensors have now; NULL where memory ends or a node cannot be done. */
 ep_plan *ep_plan_of(const ep_graph *g, const TfLiteDelegateParams *params);
 
