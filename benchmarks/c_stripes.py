@@ -30,7 +30,7 @@ LAYERS = 4
 INTRODUCTION = """# Stripes in the C target
 
 Made by `python benchmarks/c_stripes.py --markdown benchmarks/c_stripes.md`, whose first lines say how, on an AMD EPYC with AVX-512, gcc 12,
--O3 -march=native. What a form takes in bytes are its weights with their indices.
+-O3 -march=native. The bytes are those of the weights with their indices.
 """
 FORMS = ("stripes", "csr", "dense")
 
