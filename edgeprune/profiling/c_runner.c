@@ -23,6 +23,9 @@
 #define PATIENCE 10
 #define LEAST_SAMPLE_NS 5000
 #define MOST_TOGETHER 1000
+#ifndef EP_COUNTERS /* of whole processors, in microjoules; AMD's are called the same */
+#define EP_COUNTERS "/sys/class/powercap/intel-rapl:%d/energy_uj"
+#endif
 
 static const size_t input_sizes[] = {EP_INPUTS}, output_sizes[] = {EP_OUTPUTS};
 static float *inputs[COUNT(input_sizes)], *outputs[COUNT(output_sizes)];
@@ -142,20 +145,38 @@ static long runs_together(void) {
     return (long)((LEAST_SAMPLE_NS + least - 1) / least);
 }
 
+/* Microjoules that all processors have counted up to now; -1 where none does. */
+static long long energy(void) {
+    char path[64 + sizeof EP_COUNTERS];
+    long long found = -1, each;
+    int i;
+    for (i = 0; i < 8; i++) {
+        FILE *counter;
+        sprintf(path, EP_COUNTERS, i);
+        if (!(counter = fopen(path, "r"))) break;
+        if (fscanf(counter, "%lld", &each) == 1) found = (found < 0 ? 0 : found) + each;
+        fclose(counter);
+    }
+    return found;
+}
+
 /* Printed when all are taken: printing would push the model out of the caches. */
 static void answer(double seconds, long most, long together) {
-    int64_t *taken = malloc((size_t)most * sizeof *taken), end = now() + (int64_t)(seconds * 1e9);
+    int64_t *taken = malloc((size_t)most * sizeof *taken), end;
+    long long before = energy(), after;
     long i, count = 0;
     if (!taken) {
         fail("there is no memory for the samples");
         fflush(stdout);
         return;
     }
+    end = now() + (int64_t)(seconds * 1e9);
     while (count < most) {
         taken[count++] = sample(together);
         if (now() >= end) break;
     }
-    printf("{\"samples\": [");
+    after = energy();
+    printf("{\"energy_uj\": %lld, \"samples\": [", before < 0 || after < before ? -1 : after - before);
     for (i = 0; i < count; i++) printf(i ? ",%ld" : "%ld", (long)taken[i]);
     printf("]}\n");
     fflush(stdout);

@@ -266,4 +266,5 @@ def profile_of(model: Path, said: dict[str, Any], seed: int) -> Profile:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=seed,
         accelerator=None if used is None else from_plain(Accelerator, used, f"profile of {model}: accelerator"),
+        energy_mj=said["energy_mj"],
     )

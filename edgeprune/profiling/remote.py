@@ -201,9 +201,10 @@ def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, A
         command = folder.starting([program, inputs, folder.at("outputs"), str(settings["warmup"])])
         with Child(path, command, folder.deadline, _words(folder, program)) as child:
             ready = child.answer()
-            samples = _samples(child, settings["runs"], settings["min_seconds"], ready["together"])
+            samples, energy = _samples(child, settings["runs"], settings["min_seconds"], ready["together"])
             child.finish()
-        return _profile_of_c(path, model, compiler, ready, samples, folder, settings["runs"], seed)
+        found = _profile_of_c(path, model, compiler, ready, samples, folder, settings["runs"], seed)
+        return dataclasses.replace(found, energy_mj=energy)
 
     found = middle_of(trial)
     model.split(folder.get("outputs"))
@@ -252,16 +253,22 @@ def _op_times_in_c(
         return times_in_c(model, names, child, run_ms, clock_ms)
 
 
-def _samples(child: Child, runs: int, min_seconds: float, together: int) -> Any:
-    """Nanoseconds of `together` runs each until there are enough and the median is settled, or patience ends."""
+def _samples(child: Child, runs: int, min_seconds: float, together: int) -> tuple[Any, float | None]:
+    """(nanoseconds of `together` runs each, millijoules of one where they are counted).
+
+    Until there are enough and the median is settled, or patience ends.
+    """
     samples = array("q")
-    spent = 0.0
+    spent, energy = 0.0, 0
     while True:
         child.ask(f"run {min(TURN_SECONDS, max(min_seconds, 0.01))} {TURN_RUNS}")
-        turn = np.array(child.answer()["samples"], np.int64)
+        said = child.answer()
+        turn = np.array(said["samples"], np.int64)
+        # One turn without a count, and the sum is none.
+        energy = -1 if energy < 0 or said["energy_uj"] < 0 else energy + said["energy_uj"]
         samples.extend(turn.tolist())
         spent += float(turn.sum()) / 1e9
-        if spent >= PATIENCE * min_seconds or len(samples) >= MOST_RUNS:
-            return samples
-        if len(samples) * together >= runs and spent >= min_seconds and settled(summary(samples)):
-            return samples
+        patient = spent < PATIENCE * min_seconds and len(samples) < MOST_RUNS
+        known = len(samples) * together >= runs and spent >= min_seconds and settled(summary(samples))
+        if known or not patient:
+            return samples, energy / 1e3 / (len(samples) * together) if energy > 0 else None

@@ -119,6 +119,7 @@ class Profile:
     ops: tuple[OpTime, ...] = ()  # empty where nobody asked or the runtime does not tell
     ops_by: str = ""  # what timed them, or why nothing did
     accelerator: Accelerator | None = None  # null on the processor
+    energy_mj: float | None = None  # of a run, with all else that the processors did meanwhile; null where they do not count it
     schema_version: int = SCHEMA_VERSION
 
     @property

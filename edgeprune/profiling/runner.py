@@ -80,6 +80,27 @@ def memory_figures(before: dict[str, int], after: dict[str, int]) -> dict[str, i
     }
 
 
+# What processors have counted, in microjoules, where the kernel tells of it and this user may know. AMD's are called the same.
+COUNTERS = "/sys/class/powercap/intel-rapl:%d/energy_uj"
+
+
+def energy() -> int | None:
+    """Microjoules that all processors have counted up to now; None where none does."""
+    found = []
+    for i in range(8):
+        try:
+            with open(COUNTERS % i) as counter:
+                found.append(int(counter.read()))
+        except (OSError, ValueError):
+            break
+    return sum(found) if found else None
+
+
+def energy_of_a_run(before: int | None, after: int | None, runs: int) -> float | None:
+    """Millijoules; None where nothing was counted, or a counter began anew in between."""
+    return None if before is None or after is None or after <= before or not runs else (after - before) / 1e3 / runs
+
+
 def device() -> dict[str, Any]:
     """What the numbers were taken on."""
     facts: dict[str, str] = {}
@@ -239,6 +260,7 @@ class Measurement:
             "clock_ms": summary(time_for(int, 0.01, 1000, together=self.together), self.together)["p50"],
             "device": device(),
             "accelerator": None,
+            "energy_mj": None,
         }
         if options.accelerator is not None:
             known = dict(self.model.accelerator)
@@ -291,7 +313,10 @@ def main(arguments: list[str], say: Callable[[dict[str, Any]], None]) -> int:
             for line in sys.stdin:
                 say(measurement.answer(line))
         else:
+            before = energy()
             timed = time_until_settled(measurement.model.run, options.runs, options.min_seconds, measurement.together)
+            spent = energy_of_a_run(before, energy(), len(timed) * measurement.together)
+            measurement.facts["energy_mj"] = spent
             measurement.samples = timed
         say(measurement.report())
     except Exception as error:

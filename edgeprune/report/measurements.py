@@ -84,6 +84,7 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
         ("min to max", [f"{ms(t.min)} to {ms(t.max)}" for t in times]),
         ("runs", [words.count(t.n) for t in times]),
         ("runs per second", [f"{t.throughput:,.0f}" if t.throughput >= 10 else f"{t.throughput:.3g}" for t in times]),
+        *([("energy of a run", [words.energy(p.energy_mj) for p in profiles])] if any(p.energy_mj for p in profiles) else []),
         ("peak memory", [words.size(m.peak_bytes if m else None) for m in memories]),
         ("  more than before loading", [words.size(m.increase_bytes if m else None) for m in memories]),
         ("  of that not mapped from files", [words.size(m.anonymous_increase_bytes if m else None) for m in memories]),

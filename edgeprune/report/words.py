@@ -38,6 +38,11 @@ def _three(value: float, units: Sequence[str]) -> str:
     return f"{value:.{digits}f} {units[unit]}"
 
 
+def energy(millijoules: float | None) -> str:
+    """0.0123 mJ"""
+    return NOTHING if millijoules is None else f"{millijoules:.3g} mJ"
+
+
 def accelerator(used: Accelerator) -> str:
     """llvmpipe by Vulkan (software), float16, 8.8e-04 off the CPU"""
     stands_in = " (software)" if used.software else ""
