@@ -127,7 +127,7 @@ def table() -> None:
         "# Whole filters and stripes: ResNet-20 on CIFAR-10",
         "",
         "Written by `python benchmarks/structured.py`, whose first lines say how. Test accuracy of 10,000 images; every file verified",
-        "against the pruned network; latencies of LiteRT and of the C model on one thread of a busy machine.",
+        "against the pruned network; training in bf16-mixed; latencies of LiteRT and of the C model on one thread of a busy machine.",
         "",
         "| method | asked | trained, images x epochs | weights kept | multiply-adds (M) | accuracy | tflite, bytes | ms | c, bytes of constants | ms | error | seconds |",
         "|" + "---|" * 12,
