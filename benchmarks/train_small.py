@@ -50,9 +50,9 @@ class Task:
 
 TASKS = (
     Task("LeNet-5", "mnist", "magnitude", 64, 4, 2, 12_000),
+    Task("ResNet-20", "cifar10", "l1-filters", 2, 1, 1, 10_000),
     Task("LeNet-5", "mnist", "magnitude", 512, 6, 2, 12_000),
     Task("LeNet-5", "mnist", "magnitude", 1024, 6, 2, 12_000),
-    Task("ResNet-20", "cifar10", "l1-filters", 2, 1, 1, 10_000),
     Task("ResNet-20", "cifar10", "l1-filters", 4, 1, 1, 10_000),
     Task("ResNet-20", "cifar10", "magnitude", 64, 4, 1, 10_000),
 )
