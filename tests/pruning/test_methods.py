@@ -51,7 +51,7 @@ SHORTER = {"force": partial(force, steps=10), "iterative-snip": partial(iterativ
 
 def every_weight_of_lenet_is_alive(method: str, ratio: int, criterion: Any = None) -> None:
     torch.manual_seed(0)
-    given: dict[str, Any] = {"method": method, "criterion": criterion, "rounds": 2, "epochs": 2, "batch_size": 32}
+    given: dict[str, Any] = {"method": method, "criterion": criterion, "rounds": 2, "epochs": 1, "batch_size": 32}
     pruned = prune(LeNet300(), ratio, data=IMAGES, **given)
     budget = 266_200 // ratio
     assert (pruned.kept, pruned.alive, pruned.masks.kept) == (budget, budget, budget)

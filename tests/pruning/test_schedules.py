@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgeprune.pruning import Context, Masks, Recipe, prunable, prune, train
 from edgeprune.pruning import run as run_file
 from edgeprune.pruning.criteria.quotas import erk_shares
-from edgeprune.pruning.schedules import SCHEDULES, WITHIN_TRAINING
+from edgeprune.pruning.schedules import DENSE_COPY, SCHEDULES, WITHIN_TRAINING
 from edgeprune.pruning.schedules.ac_dc import SPARSE
 from edgeprune.pruning.schedules.gradual import cubic
 from edgeprune.pruning.schedules.rewiring import Rewiring
@@ -131,9 +131,10 @@ def test_rigl_leaves_out_the_update_of_the_step_that_changes_the_masks(monkeypat
     assert steps["rigl"] < steps["set"]
 
 
+@pytest.mark.parametrize("method", [name for name, each in SCHEDULES.items() if each in DENSE_COPY])
 @pytest.mark.parametrize("aap", [True, False])
-def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weights_too(
-    aap: bool, monkeypatch: pytest.MonkeyPatch
+def test_the_gradient_is_that_at_the_masked_point_and_moves_masked_weights_too(
+    aap: bool, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
     before, update = MaskedPoint.before, MaskedPoint.update
@@ -161,7 +162,7 @@ def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weight
 
     data = made_up((16,), 512)
     data.train.__class__ = Whole
-    pruned = prune(net(), 10, method="dpf", aap=aap, epochs=20, data=data, batch_size=256, lr=0.01)
+    pruned = prune(net(), 10, method=method, aap=aap, epochs=20, data=data, batch_size=256, lr=0.1)
     assert len(seen) == 20
     for masks, dense, at, gradients, restored in seen:
         fresh = LeNet300(16, 32, 16)
@@ -177,6 +178,9 @@ def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weight
     assert all((prunable(pruned.module)[name][~mask] == 0).all() for name, mask in pruned.masks.items())
     came_back = [(after[n] & ~first[n]).any() for (first, *_), (after, *_) in itertools.pairwise(seen) for n in after]
     assert any(came_back)
+    (_, _, _, first_gradients, dense), (_, moved, *_) = seen[:2]
+    for name, weight in moved.items():
+        assert torch.equal(weight != dense[name], first_gradients[name] != 0)
 
 
 @pytest.mark.parametrize("method", ["dpf", "dnw", "rigl"])
