@@ -156,8 +156,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     if any(turn["others"] > BUSY for row in rows for turn in quietest(row)):
         lines += [
             "",
-            "The machine was not quiet. Now and then a profile, or the loop, takes half as long again from beginning to end, each by itself:",
-            "what works on the other half of the same core decides that. Whether profiles repeat to within 10 % is not shown by this table.",
+            "The machine was not quiet. Now and then a profile, or the loop, takes half as long again from beginning to end, each by itself,",
+            "presumably by what works on the same core beside it. Whether profiles repeat to within 10 % is not shown by this table.",
         ]
     return "\n".join(lines) + "\n"
 
