@@ -22,7 +22,8 @@ cuts, or all within the one training it cuts in. That is a small part of what th
 that several seeds fit: compare rows with each other, not with other tables. The learning rate is the best of three, one for each way
 to cut, on a validation part of the training images (`--choose`: at 128x, by SynFlow and SNIP, magnitude, Wanda, gradual). Networks
 pruned at initialisation have Kaiming-normal weights and no biases at first, as in the papers; the others were trained first. Only
-what has a figure here was run; each table says what is missing.
+what has a figure here was run; each table says what is missing. A figure without ± is of one seed, and a difference within the
+spreads says nothing; one near chance has no way left from input to output: see its dead weights.
 
 Made by `python benchmarks/methods.py` (`--network` for the other one). Seconds are of one processor core, the training of the dense
 network not among them."""

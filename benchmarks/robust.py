@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import statistics
 import time
@@ -36,8 +37,20 @@ DENSE = ((0.0, Recipe(2, 2e-3, 128)), (EPSILON / 2, Recipe(3, 2e-3, 128)), (EPSI
 EPOCHS, LR = 5, 2e-3
 RATIOS = (10, 50)
 # The last one: magnitude with the epochs that HYDRA spends on its scores as well.
-ARMS = {"hydra": ("hydra", EPOCHS), "layerwise": ("layerwise", EPOCHS), "magnitude": ("magnitude", EPOCHS),
-        "magnitude, longer": ("magnitude", EPOCHS + RECIPE.epochs)}  # fmt: skip
+ARMS = {
+    "hydra": ("hydra", EPOCHS),
+    "hydra-global": ("hydra-global", EPOCHS),
+    "layerwise": ("layerwise", EPOCHS),
+    "magnitude": ("magnitude", EPOCHS),
+    "magnitude, longer": ("magnitude", EPOCHS + RECIPE.epochs),
+}
+
+REMARK = """\
+At 50x the same share of every layer leaves HYDRA, and magnitude layer by layer, 5 of the 256 weights of the first convolution and 20 of
+the 1,000 of the last layer, where magnitude over all layers keeps about 80 and 170: there HYDRA beats the former and loses to the
+latter. `hydra-global` trains HYDRA's scores with the layers' counts of magnitude. It was tried first on a validation part of the
+training images, with another network of this kind: 69.4 % under PGD against magnitude's 49.6 %, natural 93.0 % against 85.1 % (one
+seed; part of that may be due to the epochs that its scores get besides)."""
 
 
 def small() -> nn.Sequential:
@@ -117,22 +130,31 @@ def table(runs: list[dict[str, Any]]) -> str:
         )
     verdicts = []
     for ratio in sorted({run["ratio"] for run in runs}):
-        means = {}
+        robust = {}
         for arm in ARMS:
             mine = [run for run in runs if run["ratio"] == ratio and run["arm"] == arm]
             if mine:
-                means[arm] = statistics.mean(run["robust"] for run in mine)
+                robust[arm] = {run["seed"]: 100 * run["robust"] for run in mine}
                 seconds = statistics.median(run["seconds"] for run in mine)
                 lines.append(
                     f"| {ratio}x | {mine[0]['kept']:,} | {arm} | {_spread(mine, 'natural')} | {_spread(mine, 'robust')} | {len(mine)} |"
                     f" {seconds:.0f} |"
                 )
-        for other in means:
-            if other != "hydra" and "hydra" in means:
-                gain = 100 * (means["hydra"] - means[other])
-                verdicts.append(f"| {ratio}x | {other} | {gain:+.1f} | {'yes' if gain > 0 else '**no**'} |")
-    lines += ["", "| ratio | HYDRA's PGD-20 accuracy less that of | points | above |", "|---|---|---|---|", *verdicts]
-    return "\n".join(lines) + "\n"
+        for ours, other in itertools.product(("hydra", "hydra-global"), ("layerwise", "magnitude", "magnitude, longer")):
+            if ours in robust and other in robust and (both := robust[ours].keys() & robust[other].keys()):
+                gain = statistics.mean(robust[ours][seed] - robust[other][seed] for seed in both)
+                verdicts.append(
+                    f"| {ratio}x | {ours} | {other} | {gain:+.1f} | {len(both)} | {'yes' if gain > 0 else '**no**'} |"
+                )
+    lines += [
+        "",
+        "| ratio | PGD-20 accuracy of | less that of | points | seeds | above |",
+        "|---|---|---|---|---|---|",
+        *verdicts,
+    ]
+    had = {(run["ratio"], run["arm"]) for run in runs}
+    lacking = [f"{arm} at {ratio}x" for ratio in RATIOS for arm in ARMS if (ratio, arm) not in had]
+    return "\n".join([*lines, "", REMARK, *(["", f"Not run: {'; '.join(lacking)}."] if lacking else [])]) + "\n"
 
 
 def written() -> str:

@@ -87,6 +87,12 @@ METHODS: dict[str, Method] = {
             "a pre-trained encoder (BERT, ViT) and a task: which part of it learns the task as well; up to 10x",
         ),
         _once("hydra", "training", "Sehwag et al. 2020", "a network that is to hold against attacks; with robust training"),
+        _once(
+            "hydra-global",
+            "training",
+            "Sehwag et al. 2020, with the layers' shares of magnitude",
+            "like hydra, at ratios at which the same share of every layer starves the small ones",
+        ),
         _whole("l1-filters", "nothing", "Li et al. 2017", "whole filters go, dense layers stay; mild ratios"),
         _whole("tpp", "training", "Wang and Fu 2023", "whole filters, where many of them go"),
         _whole("polarization", "training", "Zhuang et al. 2020", "whole filters, the layers' shares found by the training"),

@@ -62,7 +62,7 @@ def test_a_choice_without_a_single_path_is_mended() -> None:
     ("ratio", "criterion"),
     [
         *itertools.product([4, 128, 1024, 4096], ["magnitude", "random"]),
-        *((1024, name) for name in ("lamp", "erk", "igq", "layerwise", "snip", "grasp", "synflow")),
+        *((1024, name) for name in ("lamp", "erk", "igq", "layerwise")),
     ],
 )
 @pytest.mark.parametrize("name", ["resnet18", "vgg16"])

@@ -28,12 +28,12 @@ def runs(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (BENCHMARKS / f"{name}.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["methods"])
+@pytest.mark.parametrize("name", ["methods", "robust"])
 def test_the_table_is_what_the_runs_give(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (BENCHMARKS / f"{name}.md").read_text() == script(name, monkeypatch).written()
 
 
-@pytest.mark.parametrize("name", ["methods"])
+@pytest.mark.parametrize("name", ["methods", "robust"])
 def test_all_alive_runs_kept_their_budget_and_all_of_it_is_alive(name: str) -> None:
     for run in runs(name):
         if run.get("aap", True):

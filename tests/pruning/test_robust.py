@@ -15,8 +15,10 @@ from torch import nn
 from edgeprune.checkpoint import load
 from edgeprune.data import Preprocessing
 from edgeprune.errors import EdgepruneError
-from edgeprune.pruning import Probe, prune, robust_accuracy
-from edgeprune.pruning.criteria.hydra import Scored, best, first_scores, layer_counts
+from edgeprune.pruning import Context, Criterion, Probe, Recipe, prune, robust_accuracy, top
+from edgeprune.pruning.criteria.hydra import Scored, best, first_scores, hydra, hydra_global, layer_counts
+from edgeprune.pruning.criteria.layerwise import layerwise
+from edgeprune.pruning.criteria.magnitude import magnitude
 from edgeprune.pruning.robust import Adversarial, Threat, Trades, pgd
 
 EPSILON = 8 / 255
@@ -120,6 +122,16 @@ def test_counts_are_the_same_share_of_every_layer() -> None:
     assert sum(counts.values()) == probe.total // 10
     for name, count in counts.items():
         assert abs(count - probe.shapes[name].numel() / 10) <= 1
+
+
+@pytest.mark.parametrize(("method", "by_size"), [(hydra, layerwise), (hydra_global, magnitude)])
+def test_before_its_scores_are_trained_hydra_is_magnitude(method: Criterion, by_size: Criterion) -> None:
+    torch.manual_seed(0)
+    net, data = LeNet5(), made_up((1, 28, 28), 64)
+    probe = Probe(net, (torch.zeros(1, 1, 28, 28),))
+    context = Context(probe.full(), probe, probe.total // 5, data.train)  # at which no layer is empty
+    untrained = method(net, context, Recipe(0, 0.1))  # type: ignore[call-arg]
+    assert top(probe, untrained, context.budget).same(top(probe, by_size(net, context), context.budget))
 
 
 # ---- whole runs -----------------------------------------------------------------------------------------------------

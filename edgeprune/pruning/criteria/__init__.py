@@ -5,7 +5,7 @@ from __future__ import annotations
 from .context import Context, Criterion, Refit
 from .force import force
 from .grasp import grasp
-from .hydra import hydra
+from .hydra import hydra, hydra_global
 from .iterative_snip import iterative_snip
 from .lamp import lamp
 from .layerwise import erk, igq, layerwise
@@ -33,6 +33,7 @@ CRITERIA: dict[str, Criterion] = {
     "obc": obc,
     "sparsegpt": sparsegpt,
     "hydra": hydra,
+    "hydra-global": hydra_global,
 }
 
 # Criteria whose cut is followed by a change of the weights that stay.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..alive import top
 from ..masks import Masks
 from ..recipe import Recipe
 from ..training import train
@@ -57,9 +58,15 @@ def layer_counts(masks: Masks, budget: int) -> dict[str, int]:
     return whole_numbers(wanted, {name: int(mask.sum()) for name, mask in masks.items()}, budget)
 
 
-def trained_scores(module: nn.Module, context: Context, recipe: Recipe = RECIPE) -> dict[str, Tensor]:
+def counts_of_the_largest(module: nn.Module, context: Context) -> dict[str, int]:
+    """How many of each layer's weights are among the largest of all, at least one."""
+    sizes = {name: weight.abs() for name, weight in context.weights(module).items()}
+    largest = top(context.probe, sizes, context.budget, eligible=context.masks)
+    return {name: max(int(mask.sum()), 1) for name, mask in largest.items()}
+
+
+def trained_scores(module: nn.Module, context: Context, counts: dict[str, int], recipe: Recipe = RECIPE) -> dict[str, Tensor]:
     """|scores| after training them with the context's objective; weights and biases stay, norms are trained along."""
-    counts = layer_counts(context.masks, context.budget)
     scratch = copy.deepcopy(module)
     for parameter in scratch.parameters():
         parameter.requires_grad_(False)
@@ -77,7 +84,13 @@ def trained_scores(module: nn.Module, context: Context, recipe: Recipe = RECIPE)
     return {name: part.scores.detach().abs().cpu() for name, part in scored.items()}
 
 
-def hydra(module: nn.Module, context: Context) -> dict[str, Tensor]:
+def hydra(module: nn.Module, context: Context, recipe: Recipe = RECIPE) -> dict[str, Tensor]:
     """Scores trained with the run's robust objective, the best of every layer by the same share. Needs training data."""
-    scores = trained_scores(module, context)
-    return within_quotas(scores, context.masks, layer_counts(context.masks, context.budget))
+    counts = layer_counts(context.masks, context.budget)
+    return within_quotas(trained_scores(module, context, counts, recipe), context.masks, counts)
+
+
+def hydra_global(module: nn.Module, context: Context, recipe: Recipe = RECIPE) -> dict[str, Tensor]:
+    """HYDRA's scores where every layer keeps as many as magnitude over all layers would keep of it. Needs training data."""
+    counts = counts_of_the_largest(module, context)
+    return within_quotas(trained_scores(module, context, counts, recipe), context.masks, counts)
