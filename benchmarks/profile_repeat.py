@@ -5,33 +5,43 @@
     python benchmarks/profile_repeat.py measure dense small --out benchmarks/profile_repeat.json
     python benchmarks/profile_repeat.py table benchmarks/profile_repeat.json --markdown benchmarks/profile_repeat.md
 
-Five times over, every artifact is profiled as `edgeprune profile` does it, and beside each profile of a .tflite or .onnx file a
-process of its own runs the plainest loop around the same runtime: a clock before and after as many runs as fit a fifth of a
+Time after time, every artifact is profiled as `edgeprune profile` does it, and beside each profile a process of its own runs the
+plainest loop around the same runtime (bare_loop.c around a C model): a clock before and after as many runs as fit a fifth of a
 millisecond, again and again for two seconds, the median of these. So short, because another process that is let in between would
-count for all runs of a batch. About two minutes, on a machine with nothing else to do.
+count for all runs of a batch. Beside each pair stands how much of the processors' time other processes took meanwhile. On a machine
+with nothing else to do --turns 5 will do (five minutes); of more the table shows the five with the least of that. What --out holds
+stays, and is gone on with.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeprune.profiling import profile, profile_on
+from edgeprune.profiling import Profile, profile, profile_on
+from edgeprune.profiling.native import read_model
 
-TURNS = 5
+SHOWN = 5
+BUSY = 0.1  # of the processors taken by others: more is no quiet machine
 BATCH_SECONDS = 2e-4
 
 
 def bare(path: str) -> float:
     """Microseconds a run."""
+    if path.endswith(".c"):
+        return bare_in_c(Path(path))
     if path.endswith(".tflite"):
         from ai_edge_litert.interpreter import Interpreter
 
@@ -68,48 +78,99 @@ def bare(path: str) -> float:
     return 1e6 * statistics.median(times[len(times) // 5 :])
 
 
-def measure(folders: list[str], out: str) -> None:
+def bare_in_c(path: Path) -> float:
+    """The same of a C model, in a program of its own."""
+    model = read_model(path)
+    floats = max(math.prod(shape) for shape in (*model.inputs, *model.outputs))
+    names = {"RUN": f"{model.prefix}_run", "ARENA_BYTES": f"{model.prefix}_arena_bytes", "FLOATS": str(floats)}
+    defines = [f"-D{name}={value}" for name, value in (names | {"HEADER": f'"{path.with_suffix(".h").name}"'}).items()]
+    loop = Path(__file__).with_name("bare_loop.c")
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "loop")
+        flags = ["-O3", "-ffp-contract=fast", "-march=native", f"-I{path.absolute().parent}", *defines]
+        subprocess.run(["cc", *flags, str(loop), str(path), "-o", str(program), "-lm"], check=True)
+        return float(subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout)
+
+
+def busy() -> float:
+    """Seconds that the processors worked, for whomever."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    return (sum(map(int, fields)) - int(fields[3]) - int(fields[4])) / os.sysconf("SC_CLK_TCK")
+
+
+def own() -> float:
+    """Of those, for this process and its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def pair(path: Path) -> tuple[Profile, float]:
+    found = profile_on("host", path) if path.suffix == ".c" else profile(path)
+    done = subprocess.run([sys.executable, __file__, "bare", str(path)], capture_output=True, text=True, check=True)
+    return found, float(done.stdout.split()[-1])
+
+
+def measure(folders: list[str], out: Path, turns: int) -> None:
     artifacts = [path for folder in folders for suffix in ("tflite", "onnx", "c") if (path := Path(folder, f"model.{suffix}")).is_file()]
-    rows: dict[str, dict[str, Any]] = {}
-    for turn in range(TURNS):
+    rows: dict[str, dict[str, Any]] = {row["file"]: row for row in json.loads(out.read_text())} if out.exists() else {}
+    for turn in range(turns):
         for path in artifacts:
-            found = profile_on("host", path) if path.suffix == ".c" else profile(path)
-            key = f"{path.parent.name}/{path.name}"
-            row = rows.setdefault(key, {"file": key, "runtime": found.runtime, "profiles_us": [], "bare_us": [], "settled": 0})
-            row["profiles_us"].append(round(1e3 * found.latency_ms.p50, 4))
-            row["settled"] += found.settled
-            row["cpu"], row["load_average"] = found.device.cpu, found.device.load_average
-            if path.suffix != ".c":
-                done = subprocess.run([sys.executable, __file__, "bare", str(path)], capture_output=True, text=True, check=True)
-                row["bare_us"].append(round(float(done.stdout.split()[-1]), 4))
-            print(turn, key, row["profiles_us"][-1], row["bare_us"][-1:], flush=True)
-    Path(out).write_text(json.dumps(list(rows.values()), indent=1) + "\n")
+            row = rows.setdefault(name(path), {"file": name(path), "turns": []})
+            if len(row["turns"]) > turn:
+                continue
+            start, before, mine = time.monotonic(), busy(), own()
+            found, hand = pair(path)
+            elapsed = (time.monotonic() - start) * (os.cpu_count() or 1)
+            others = (busy() - before - (own() - mine)) / elapsed
+            row["runtime"], row["cpu"] = found.runtime, found.device.cpu
+            figures = (1e3 * found.latency_ms.p50, hand, others)
+            row["turns"].append({key: round(each, 4) for key, each in zip(("profile_us", "bare_us", "others"), figures, strict=True)})
+            print(name(path), row["turns"][-1], flush=True)
+            out.write_text(json.dumps(list(rows.values()), indent=1) + "\n")
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def quietest(row: dict[str, Any]) -> list[dict[str, float]]:
+    """The five turns with the least other work, in the order they were taken."""
+    chosen = sorted(row["turns"], key=lambda turn: turn["others"])[:SHOWN]
+    return [turn for turn in row["turns"] if turn in chosen]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         f"Five profiles of each artifact on one thread of an {rows[0]['cpu']}, microseconds, and a loop written by hand beside each.",
-        "Made by `benchmarks/profile_repeat.py`; its head says how. Spread is the largest median over the smallest, minus one.",
+        "Made by `benchmarks/profile_repeat.py`; its head says how. Spread is the largest median over the smallest, minus one; *others* is the",
+        "share of the processors' time that other processes took meanwhile.",
         "",
-        "| artifact | runtime | medians of the five | spread | loop by hand | profile over loop |",
-        "|---|---|---|---|---|---|",
+        "| artifact | runtime | medians of the five | spread | loop by hand | profile over loop | others |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        times = row["profiles_us"]
-        hand = f"{statistics.median(row['bare_us']):.3g}" if row["bare_us"] else ""
-        ratio = f"{against(row):.3f}" if row["bare_us"] else ""
-        medians = ", ".join(f"{t:.3g}" for t in times)
-        lines.append(f"| {row['file']} | {row['runtime']} | {medians} | {spread(row):.1%} | {hand} | {ratio} |")
+        medians = ", ".join(f"{turn['profile_us']:.3g}" for turn in quietest(row))
+        hand = f"{statistics.median(turn['bare_us'] for turn in quietest(row)):.3g} | {against(row):.3f}"
+        others = statistics.median(turn["others"] for turn in quietest(row))
+        lines.append(f"| {row['file']} | {row['runtime']} | {medians} | {spread(row):.1%} | {hand} | {others:.0%} |")
+    if any(turn["others"] > BUSY for row in rows for turn in quietest(row)):
+        lines += [
+            "",
+            "The machine was not quiet. Now and then a profile, or the loop, takes half as long again from beginning to end, each by itself,",
+            "presumably by what works on the same core beside it. Whether profiles repeat to within 10 % is not shown by this table.",
+        ]
     return "\n".join(lines) + "\n"
 
 
 def spread(row: dict[str, Any]) -> float:
-    return max(row["profiles_us"]) / min(row["profiles_us"]) - 1
+    times = [turn["profile_us"] for turn in quietest(row)]
+    return max(times) / min(times) - 1
 
 
 def against(row: dict[str, Any]) -> float:
     """The profiles' median over the loop's."""
-    return statistics.median(row["profiles_us"]) / statistics.median(row["bare_us"])
+    profiles, loops = ([turn[name] for turn in quietest(row)] for name in ("profile_us", "bare_us"))
+    return statistics.median(profiles) / statistics.median(loops)
 
 
 def main() -> None:
@@ -120,6 +181,7 @@ def main() -> None:
     taking = commands.add_parser("measure")
     taking.add_argument("folders", nargs="+")
     taking.add_argument("--out", required=True)
+    taking.add_argument("--turns", type=int, default=SHOWN)
     writing = commands.add_parser("table")
     writing.add_argument("json")
     writing.add_argument("--markdown", required=True)
@@ -127,7 +189,7 @@ def main() -> None:
     if given.command == "bare":
         print(bare(given.path))
     elif given.command == "measure":
-        measure(given.folders, given.out)
+        measure(given.folders, Path(given.out), given.turns)
     else:
         Path(given.markdown).write_text(table(json.loads(Path(given.json).read_text())))
 

@@ -23,7 +23,7 @@ from .naming import close_to
 from .parity import TOLERANCE, Parity, verify
 from .passes import fold_affine
 from .profiling import Comparison, Profile, compare, profile_on
-from .profiling.runner import RUNTIMES
+from .profiling.drivers import RUNTIMES
 from .profiling.targets import load_target
 from .sources import Opened, outputs_of
 from .sparse import Costs

@@ -111,6 +111,17 @@ def test_layers_and_inputs_may_have_any_name() -> None:
     assert torch.equal(torch.export.export(module, (x, x)).module()(x, x), module(x, x))
 
 
+@pytest.mark.parametrize("names", [("input", "input_1"), ("input_1", "input"), ("x", "x_1", "x_2"), ("len", "len_1")])
+def test_inputs_called_like_each_other_or_like_python_stay_apart(names: tuple[str, ...]) -> None:
+    """torch.fx numbers a name that Python has, and would land on that of another input."""
+    weighted = [Node(f"by{i}", Linear(np.full((1, 1), 10.0**i, np.float32)), (name,)) for i, name in enumerate(names)]
+    sums = [Node(f"sum{i}", Add(), (f"sum{i - 1}" if i > 1 else "by0", f"by{i}")) for i in range(1, len(names))]
+    graph = Graph({name: Value((1,)) for name in names}, (sums[-1].name,), (*weighted, *sums))
+    arrays = [np.full((2, 1), i + 1, np.float32) for i in range(len(names))]
+    made = to_module(graph)(*map(torch.from_numpy, arrays))
+    assert_close(graph.run(*arrays), made.detach().numpy(), 1e-6)
+
+
 def test_an_op_torch_cannot_say_is_refused_by_layer_and_name() -> None:
     graph = Graph({"input": Value((3,))}, ("output",), (Node("output", Activation("sing"), ("input",), "body.act"),))
     with pytest.raises(NotExportable, match=r"body\.act.*'sing'"):

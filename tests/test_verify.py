@@ -11,7 +11,7 @@ import pytest
 
 from edgeprune.errors import CheckFailed, EdgepruneError
 from edgeprune.graph import Array, Graph, Node, Value
-from edgeprune.ops import Activation, Conv, Flatten, Linear
+from edgeprune.ops import Activation, Affine, Conv, Embedding, Flatten, Linear
 from edgeprune.parity import Parity, random_inputs, verify
 from edgeprune.parity.comparison import Comparison
 
@@ -215,6 +215,32 @@ def test_random_inputs_are_smooth_varied_and_the_same_for_the_same_seed() -> Non
     steps = np.abs(np.diff(image, axis=3)).mean((1, 2, 3)) / image.std((1, 2, 3))
     assert steps.max() < 0.5
     assert image.mean((1, 2, 3)).std() > 0.2
+
+
+def test_random_inputs_of_a_lookup_are_rows_of_its_table() -> None:
+    small, large = np.zeros((7, 2), np.float32), np.zeros((90, 2), np.float32)
+    nodes = (
+        Node("a", Embedding(small), ("ids",)),
+        Node("b", Embedding(large), ("ids",)),
+        Node("c", Embedding(large), ("others",)),
+    )
+    graph = Graph({"ids": Value((12,)), "others": Value((12,)), "x": Value((12,))}, ("a", "b", "c", "x"), nodes)
+    ids, others, plain = random_inputs(graph, 50, seed=3)
+    assert ids.dtype == others.dtype == np.float32
+    assert np.array_equal(np.unique(ids), np.arange(7))
+    assert 80 < len(np.unique(others)) <= 90
+    assert np.array_equal(others, others.round())
+    assert others.max() < 90
+    assert not np.array_equal(plain, plain.round())
+
+
+def test_random_inputs_refuse_a_lookup_of_what_was_computed() -> None:
+    nodes = (
+        Node("twice", Affine(np.full(12, 2.0, np.float32), np.zeros(12, np.float32)), ("ids",)),
+        Node("a", Embedding(np.zeros((7, 2), np.float32)), ("twice",), "words"),
+    )
+    with pytest.raises(EdgepruneError, match=r"words.*ids.*samples of yours"):
+        random_inputs(Graph({"ids": Value((12,))}, ("a",), nodes), 5)
 
 
 def test_verification_needs_no_torch() -> None:

@@ -21,11 +21,16 @@ from .options import JSON, QUIET
 @click.option("--emulate", is_flag=True, help="Run a .c model on the target's processor by qemu: results, no times.")
 @click.option("--estimate", is_flag=True, help="Do not measure: say what the target's figures and the file's ops lead to expect.")
 @click.option("--compare", "others", multiple=True, type=click.Path(), help="Another artifact, measured in turns; repeatable.")
+@click.option(
+    "--accelerator",
+    metavar="NAME",
+    help="Run it there: gpu, gpu-f32 (.tflite); cuda, tensorrt, coreml, xnnpack, webgpu (.onnx); cuda (.pt2). [default: the CPU]",
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="At least so many timed runs.")
 @click.option("--min-seconds", type=float, default=1.0, show_default=True, help="At least so long.")
 @click.option("--warmup", type=click.IntRange(0), default=10, show_default=True)
-@click.option("--runtime", help="ai-edge-litert, tflite-runtime or onnxruntime.  [default: the first installed]")
+@click.option("--runtime", help="ai-edge-litert, tflite-runtime, onnxruntime or torch.  [default: the first installed]")
 @click.option("--python", type=click.Path(), help="Another Python interpreter, which needs numpy and a runtime only.")
 @click.option("--timeout", type=float, default=600.0, show_default=True, help="Seconds after which to give up.")
 @click.option("--ops", is_flag=True, help="Time op by op too, by the runtime's own profiler or counters in the C code.")
@@ -43,7 +48,7 @@ def profile(
     out: str | None,
     **given: Any,
 ) -> None:
-    """Measure ARTIFACT on this machine's CPU or on a device: load, first run, latency, memory."""
+    """Measure ARTIFACT on this machine or on a device: load, first run, latency, memory."""
     from ..files import write_atomic
     from ..profiling import compare, profile_on
     from ..profiling import profile as measure
@@ -54,6 +59,8 @@ def profile(
 
     if target is None and (host or workdir or emulate or estimate):
         raise click.UsageError("--host, --workdir, --emulate and --estimate are about a device; name it with --target")
+    if given["accelerator"] and (emulate or estimate):
+        raise click.UsageError("--accelerator is about a measurement; leave out --emulate and --estimate")
     if given["ops"] and (others or emulate or estimate):
         raise click.UsageError("--ops is about one measured artifact; leave out --compare, --emulate and --estimate")
     if others:

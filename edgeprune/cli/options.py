@@ -71,8 +71,9 @@ def source_from(checkpoint: str, given: dict[str, Any]) -> Any:
 
 
 OPTIMIZE = click.option(
-    "--optimize", type=click.Choice(["size", "latency", "memory"]), default="size", show_default=True,
-    help="What forms of sparse layers are chosen by; size: the smallest file in which no layer is slower than dense.",
+    "--optimize", type=click.Choice(["size", "latency", "memory", "dense"]), default="size", show_default=True,
+    help="What forms of sparse layers are chosen by; size: the smallest file in which no layer is slower than dense; "
+    "dense: none is sparse, as engines for GPUs want it.",
 )  # fmt: skip
 TARGET_DEVICE = click.option(
     "--target-device", metavar="NAME|FOLDER", help="The device they are chosen for: see targets and calibrate.  [default: x86]"

@@ -48,8 +48,8 @@ def write(
 ) -> list[LayerEncoding]:
     """Writes the graph to `path`, in the format its suffix names, whole or not at all; returns how each weight is stored.
 
-    `optimize` is "size", "latency" or "memory" (see `edgeprune.sparse.choose`); `costs` are those of the device that will run a
-    .tflite file. The same graph gives the same bytes.
+    `optimize` is "size", "latency", "memory" or "dense" (see `edgeprune.sparse.choose`); `costs` are those of the device that
+    will run a .tflite file. The same graph gives the same bytes.
     Raises NotExportable when the format cannot say an op, MissingExtra when the format's package is not installed.
     """
     module, graph = module_of(path), graph.plain()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Graph, Shape
+from ..graph import Array, Graph, Node, Shape
 from ..ops import Attention, AvgPool, Embedding, LayerNorm, Upsample
 from ..ops.conv import Pads
 from ..ops.pool import adaptive_windows
@@ -196,3 +196,11 @@ def integer_inputs(graph: Graph) -> frozenset[str]:
         for name in graph.inputs
         if graph.readers[name] and name not in graph.outputs and all(isinstance(n.op, Embedding) for n in graph.readers[name])
     )
+
+
+def lookups(graph: Graph) -> list[tuple[Node, frozenset[str]]]:
+    """The nodes that look rows up in a table, each with the inputs that say which."""
+    known = {name: frozenset({name}) for name in graph.inputs}
+    for node in graph.nodes:
+        known[node.name] = frozenset().union(*(known[name] for name in node.inputs))
+    return [(node, known[node.inputs[0]]) for node in graph.nodes if isinstance(node.op, Embedding)]

@@ -118,6 +118,7 @@ def _readers(artifact: Artifact) -> dict[str, tuple[str, str]]:
 # What a runtime makes of an encoding that only its name tells.
 MEANING = {
     "csr": "the runtime multiplies the nonzeros alone",
+    "stripes": "the runtime multiplies the taps alone that a filter kept, without an index for each weight",
     "csr+densify": "small in the file; expanded when the model loads: as fast as dense, and as much memory",
     "coo": "small in the file; expanded when the model loads: as fast as dense, and as much memory",
 }

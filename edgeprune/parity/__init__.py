@@ -17,7 +17,8 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import EdgepruneError
-from ..graph import Array, Graph
+from ..formats.patterns import lookups
+from ..graph import Array, Graph, Node
 from .comparison import TOLERANCE, Comparison
 from .result import Pair, Parity, Place
 
@@ -84,10 +85,18 @@ def random_inputs(graph: Graph, samples: int, seed: int = 0) -> tuple[Array, ...
 
     White noise is what networks average away: random ones answer it with nearly the same output every time, and comparing the
     largest output would show nothing. So each sample is a coarse random pattern drawn large, with its own level and contrast.
+    What a table is looked up by are whole numbers of its rows. Raises EdgepruneError where they are made to others on the way.
     """
     random = np.random.default_rng(seed)
+    rows: dict[str, int] = {}
+    for node, names in (looked_up := lookups(graph)):
+        for name in names:
+            rows[name] = min(rows.get(name, 1 << 24), len(node.op.arrays["weight"]))
     made = []
-    for value in graph.inputs.values():
+    for name, value in graph.inputs.items():
+        if name in rows:
+            made.append(random.integers(rows[name], size=(samples, *value.shape)).astype(np.float32))
+            continue
         smooth = len(value.shape) == 1
         coarse = [min(n, 5) if i != value.axis or smooth else n for i, n in enumerate(value.shape)]
         pattern = random.standard_normal((samples, *coarse))
@@ -99,7 +108,22 @@ def random_inputs(graph: Graph, samples: int, seed: int = 0) -> tuple[Array, ...
         level = random.standard_normal(each) * 0.5
         grain = random.standard_normal((samples, *value.shape)) * 0.05
         made.append((level + contrast * (pattern + grain)).astype(np.float32))
+    for node, names in looked_up:
+        _check_rows(graph, node, names, made)
     return tuple(made)
+
+
+def _check_rows(graph: Graph, node: Node, names: frozenset[str], inputs: Sequence[Array]) -> None:
+    index, last = node.inputs[0], len(node.op.arrays["weight"]) - 1
+    if index in graph.inputs:
+        return
+    before = graph.nodes[: graph.nodes.index(node)]
+    found = np.asarray(Graph(graph.inputs, (index,), before).run(*inputs))
+    if found.min() < 0 or found.max() > last or (found != found.round()).any():
+        raise EdgepruneError(
+            f"{node.source or node.name} looks up {index}, which is made of {', '.join(sorted(names))} and is not always a whole "
+            f"number from 0 to {last} when that is; verify with samples of yours"
+        )
 
 
 def _stretch(coarse: int, size: int) -> Array:

@@ -2,7 +2,7 @@
 
 measure.py  profile one file; compare several in turns
 local.py    the timing script in a process of this machine
-runner.py   the timing script: numpy and one runtime only
+runner.py   the timing script: numpy and one runtime only; drivers.py drives the runtimes and accelerators for it
 c_runner.c  the timing program of a C model; native.py builds it
 op_timer.py the script that times op by op; op_times.py joins it with the file's ops, c_op_times.py does it in C
 result.py   what a measurement says
@@ -26,10 +26,10 @@ from .emulation import Emulation, emulate
 from .estimate import Estimate, estimate
 from .measure import compare, profile
 from .remote import profile_on
-from .result import Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
+from .result import Accelerator, Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
 from .targets import Target, load_target
 
 __all__ = [
-    "Comparison", "Conditions", "Device", "Emulation", "Estimate", "Latency", "Memory", "Profile", "Ratio", "Target",
-    "compare", "emulate", "estimate", "load_target", "profile", "profile_on",
+    "Accelerator", "Comparison", "Conditions", "Device", "Emulation", "Estimate", "Latency", "Memory", "Profile", "Ratio",
+    "Target", "compare", "emulate", "estimate", "load_target", "profile", "profile_on",
 ]  # fmt: skip

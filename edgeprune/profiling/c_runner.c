@@ -3,8 +3,8 @@
        c_runner INPUTS OUTPUTS WARMUP
 
    INPUTS holds the model's inputs as float32, one after the other; its outputs of the first run go to OUTPUTS. It says one line of
-   JSON when it is warm, then answers every line `run SECONDS MOST` with the nanoseconds of each run, and every line `repeat RUNS`
-   when so many are done, until its input ends.
+   JSON when it is warm, then answers every line `run SECONDS MOST` with the nanoseconds of each sample, and every line `repeat RUNS`
+   when so many are done, until its input ends. A sample is a run, or as many `together` as the clock is fine enough for.
 
    The build defines EP_HEADER, EP_RUN, EP_ARENA_BYTES, EP_SEVERAL (0 or 1), EP_INPUTS and EP_OUTPUTS: the numbers of floats.
    With EP_OPS, the number of calls of ep_mark in the model, it answers every line `ops RUNS` with the nanoseconds that so many runs
@@ -21,6 +21,11 @@
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 #define WARMUP_NS 500000000LL
 #define PATIENCE 10
+#define LEAST_SAMPLE_NS 5000
+#define MOST_TOGETHER 1000
+#ifndef EP_COUNTERS /* of whole processors, in microjoules; AMD's are called the same */
+#define EP_COUNTERS "/sys/class/powercap/intel-rapl:%d/energy_uj"
+#endif
 
 static const size_t input_sizes[] = {EP_INPUTS}, output_sizes[] = {EP_OUTPUTS};
 static float *inputs[COUNT(input_sizes)], *outputs[COUNT(output_sizes)];
@@ -123,24 +128,64 @@ static void warm_up(long runs) {
     }
 }
 
-static void answer(double seconds, long most) {
-    int64_t end = now() + (int64_t)(seconds * 1e9);
-    long i;
-    printf("{\"samples\": [");
-    for (i = 0; i < most; i++) {
-        int64_t before = now(), after;
-        run();
-        after = now();
-        printf(i ? ",%ld" : "%ld", (long)(after - before));
-        if (after >= end) break;
+static int64_t sample(long together) {
+    int64_t before = now();
+    while (together-- > 0) run();
+    return now() - before;
+}
+
+static long runs_together(void) {
+    int64_t least = sample(1);
+    int i;
+    for (i = 0; i < 2; i++) {
+        int64_t one = least < LEAST_SAMPLE_NS ? sample(1) : least;
+        if (one < least) least = one;
     }
+    if (least * MOST_TOGETHER <= LEAST_SAMPLE_NS) return MOST_TOGETHER;
+    return (long)((LEAST_SAMPLE_NS + least - 1) / least);
+}
+
+/* Microjoules that all processors have counted up to now; -1 where none does. */
+static long long energy(void) {
+    char path[64 + sizeof EP_COUNTERS];
+    long long found = -1, each;
+    int i;
+    for (i = 0; i < 8; i++) {
+        FILE *counter;
+        sprintf(path, EP_COUNTERS, i);
+        if (!(counter = fopen(path, "r"))) break;
+        if (fscanf(counter, "%lld", &each) == 1) found = (found < 0 ? 0 : found) + each;
+        fclose(counter);
+    }
+    return found;
+}
+
+/* Printed when all are taken: printing would push the model out of the caches. */
+static void answer(double seconds, long most, long together) {
+    int64_t *taken = malloc((size_t)most * sizeof *taken), end;
+    long long before = energy(), after;
+    long i, count = 0;
+    if (!taken) {
+        fail("there is no memory for the samples");
+        fflush(stdout);
+        return;
+    }
+    end = now() + (int64_t)(seconds * 1e9);
+    while (count < most) {
+        taken[count++] = sample(together);
+        if (now() >= end) break;
+    }
+    after = energy();
+    printf("{\"energy_uj\": %lld, \"samples\": [", before < 0 || after < before ? -1 : after - before);
+    for (i = 0; i < count; i++) printf(i ? ",%ld" : "%ld", (long)taken[i]);
     printf("]}\n");
     fflush(stdout);
+    free(taken);
 }
 
 int main(int count, char **words) {
     int64_t start, loaded, first, clock = -1;
-    long before, anonymous, known;
+    long before, anonymous, known, together;
     char line[128];
     size_t i;
     if (count != 4) return fail("it takes INPUTS OUTPUTS WARMUP");
@@ -157,13 +202,14 @@ int main(int count, char **words) {
     first = now();
     if (!write_outputs(words[2])) return fail("the outputs cannot be written");
     warm_up(strtol(words[3], NULL, 10));
+    together = runs_together();
     for (i = 0; i < 100; i++) {
         int64_t a = now(), b = now();
         if (clock < 0 || b - a < clock) clock = b - a;
     }
     known = known && memory("VmHWM") >= 0 && anonymous >= 0;
-    printf("{\"load_ms\": %.6f, \"first_run_ms\": %.6f, \"clock_ms\": %.6f, \"arena_bytes\": %lu, \"memory\": ", (double)(loaded - start) / 1e6,
-           (double)(first - loaded) / 1e6, (double)clock / 1e6, (unsigned long)EP_ARENA_BYTES());
+    printf("{\"load_ms\": %.6f, \"first_run_ms\": %.6f, \"clock_ms\": %.6f, \"together\": %ld, \"arena_bytes\": %lu, \"memory\": ",
+           (double)(loaded - start) / 1e6, (double)(first - loaded) / 1e6, (double)clock / 1e6, together, (unsigned long)EP_ARENA_BYTES());
     if (known)
         printf("{\"peak_bytes\": %ld, \"before_bytes\": %ld, \"increase_bytes\": %ld, \"anonymous_bytes\": %ld, "
                "\"anonymous_increase_bytes\": %ld}}\n",
@@ -174,7 +220,7 @@ int main(int count, char **words) {
     while (fgets(line, sizeof line, stdin)) {
         double seconds;
         long most;
-        if (sscanf(line, "run %lf %ld", &seconds, &most) == 2) answer(seconds, most);
+        if (sscanf(line, "run %lf %ld", &seconds, &most) == 2) answer(seconds, most, together);
 #ifdef EP_OPS
         if (sscanf(line, "ops %ld", &most) == 1) time_ops(most);
 #endif

@@ -6,6 +6,8 @@ import functools
 import os
 import platform
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,18 @@ def cpus_in(text: str) -> int:
     """How many a list like 0-3,8 names."""
     ends = [part.partition("-") for part in text.split(",") if part]
     return sum(int(last or first) - int(first) + 1 for first, _, last in ends)
+
+
+def nvidia_gpus() -> list[str]:
+    """What NVIDIA's GPUs of this machine call themselves, as its driver tells; empty where there is none."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    try:
+        done = subprocess.run([command, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [] if done.returncode else [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
 def _ram() -> int:

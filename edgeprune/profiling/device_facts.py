@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from .result import Conditions, Device
-from .transport import Folder
+from .transport import CONNECTING, Folder, Transport
 
 # One line each, so that a word that is not there on some device is an empty line.
 FACTS = """echo "$(getprop ro.product.model 2>/dev/null)"
@@ -41,9 +41,9 @@ def facts(folder: Folder) -> Device:
     )
 
 
-def conditions(folder: Folder) -> Conditions:
+def conditions(transport: Transport) -> Conditions:
     """Clock and temperature now."""
-    done = folder.shell(CONDITIONS)
+    done = transport.ask(CONDITIONS, CONNECTING, "reading its clock")
     words = [line.split() for line in done.out.decode(errors="replace").splitlines()]
     clocks = [_number(each[1]) for each in words if len(each) == 2 and each[0] == "kHz"]
     heats = [_number(each[1]) for each in words if len(each) == 2 and each[0] == "heat"]

@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import EdgepruneError
 
 RUNNER = Path(__file__).with_name("runner.py")
+DRIVERS = Path(__file__).with_name("drivers.py")
 
 
 # One thread for the libraries that count the cores at import: `threads` says how many the model gets.

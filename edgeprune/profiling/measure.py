@@ -7,10 +7,11 @@ import hashlib
 import itertools
 import math
 import os
+import shutil
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,13 @@ from typing import Any
 
 from ..errors import EdgepruneError
 from . import op_times
+from .device_facts import conditions
+from .drivers import ACCELERATORS, RUNTIMES, accelerators
 from .local import Child, command_here
 from .records import from_plain
-from .result import Comparison, Device, Latency, Memory, Profile, Ratio
-from .runner import PATIENCE, RUNTIMES, WIDTH, median_interval
+from .result import Accelerator, Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
+from .runner import PATIENCE, WIDTH, median_interval
+from .transport import Local
 
 # Six pairs of turns are the fewest whose smallest and largest bound the median with 95 % confidence.
 LEAST_TURNS = 6
@@ -44,28 +48,38 @@ def profile(
     timeout: float = 600.0,
     seed: int = 0,
     ops: bool = False,
+    accelerator: str | None = None,
 ) -> Profile:
-    """Load time, first run, latency and peak memory of a .tflite or .onnx file on this machine's CPU, in a fresh process.
+    """Load time, first run, latency and peak memory of a .tflite, .onnx or .pt2 file on this machine, in a fresh process.
 
     At least `runs` runs over at least `min_seconds` are timed, on until the 95 % interval of the median is within 2 % of it or
     ten times `min_seconds` have passed (`settled` says which). Where a run takes a few microseconds only, one process in ten is
-    half as slow again as the others from beginning to end; so there are three, and the profile is the middle one's. A run is the
-    runtime's own: the input, random numbers by `seed`, lies ready, and the output is not copied out. `runtime` is one of
-    ai-edge-litert, tflite-runtime, onnxruntime; by default the first that is installed for the file. `python` names another
-    interpreter, which needs numpy and a runtime only. With `ops` a second process times the ops one by one, by the runtime's own
-    profiler; `ops_by` says what it was, or why there are no times.
+    half as slow again as the others from beginning to end; so there are three, and the profile is the middle one's; and where it
+    takes less than five, several runs are timed together, because the clock is too coarse. A run is the runtime's own: the input,
+    random numbers by `seed`, lies ready, and the output is not copied out. `runtime` is one of ai-edge-litert, tflite-runtime,
+    onnxruntime, torch; by default the first that is installed for the file. `python` names another interpreter, which needs
+    numpy and a runtime only. With `ops` a second process times the ops one by one, by the runtime's own profiler; `ops_by` says
+    what it was, or why there are no times.
 
-    Raises EdgepruneError when the file cannot be run, and when it all takes longer than `timeout` seconds.
+    It runs on the CPU, or on the `accelerator`: gpu or gpu-f32 for .tflite, cuda, tensorrt, coreml, xnnpack or webgpu for .onnx,
+    cuda for .pt2. There a run takes the output back to main memory, since it is over only then, and the first answers are held
+    against the CPU's.
+
+    Raises EdgepruneError when the file cannot be run, the accelerator is not there, takes only a part of it or computes something
+    else than the CPU, and when it all takes longer than `timeout` seconds.
     """
     model = checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
-    options = [*options_for(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
+    check_accelerator(model, accelerator, ops=ops)
+    options = [*options_for(threads, warmup, runtime, seed, accelerator), "--runs", str(runs), "--min-seconds", str(min_seconds)]
+    before = conditions_here()
     deadline = time.monotonic() + timeout
-    trials: list[Profile] = []
-    while len(trials) < (FRESH_PROCESSES if trials and trials[0].latency_ms.p50 < SHORT_MS else 1):
+
+    def trial() -> Profile:
         with Child(model, command_here(model, options, python), deadline) as child:
             child.finish()
-            trials.append(profile_of(model, child.answer(), seed))
-    found = sorted(trials, key=_median)[len(trials) // 2]
+            return profile_of(model, child.answer(), seed)
+
+    found = dataclasses.replace(middle_of(trial), before=before, after=conditions_here())
     if not ops:
         return found
     command = [python or sys.executable, str(op_times.TIMER), str(model), *options_for(threads, None, runtime, seed)]
@@ -85,6 +99,7 @@ def compare(
     python: FilePath | None = None,
     timeout: float = 600.0,
     seed: int = 0,
+    accelerator: str | None = None,
 ) -> Comparison:
     """Profiles of several files, and how many times as long as the first each of the others takes.
 
@@ -101,6 +116,8 @@ def compare(
         runtime if runtime is not None and RUNTIMES.get(runtime, ("", "", _suffix(p)))[2] == _suffix(p) else None for p in paths
     ]
     models = [checked(path, **settings, runtime=each) for path, each in zip(paths, asked, strict=True)]
+    for model in models:
+        check_accelerator(model, accelerator)
     deadline = time.monotonic() + timeout
     trials = []
     each_runs, each_seconds = math.ceil(runs / FRESH_PROCESSES), min_seconds / FRESH_PROCESSES
@@ -108,7 +125,7 @@ def compare(
         with ExitStack() as stack:
             children = []
             for model, each in zip(models, asked, strict=True):
-                options = [*options_for(threads, warmup, each, seed), "--runs", str(each_runs), "--serve"]
+                options = [*options_for(threads, warmup, each, seed, accelerator), "--runs", str(each_runs), "--serve"]
                 child = stack.enter_context(Child(model, command_here(model, options, python), deadline))
                 child.answer()  # loaded and warm before the next one starts
                 children.append(child)
@@ -122,6 +139,19 @@ def compare(
 def _end(model: Path, child: Child, seed: int) -> Profile:
     child.finish()
     return profile_of(model, child.answer(), seed)
+
+
+def conditions_here() -> Conditions | None:
+    """Clock and temperature of this machine; None where there is no POSIX shell to ask."""
+    return conditions(Local()) if shutil.which("sh") else None
+
+
+def middle_of(trial: Callable[[], Profile]) -> Profile:
+    """A profile in a fresh process; of short runs the middle one of several."""
+    trials = [trial()]
+    while len(trials) < FRESH_PROCESSES and trials[0].latency_ms.p50 < SHORT_MS:
+        trials.append(trial())
+    return sorted(trials, key=_median)[len(trials) // 2]
 
 
 def _median(profile: Profile) -> float:
@@ -180,7 +210,8 @@ def checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, warm
     suffixes = sorted({row[2] for row in RUNTIMES.values()})
     if model.suffix.lower() not in suffixes:
         raise EdgepruneError(
-            f"{model} cannot be profiled: it ends in {model.suffix!r}; a profile takes {' and '.join(suffixes)} files"
+            f"{model} cannot be profiled: it ends in {model.suffix!r}; a profile takes "
+            f"{', '.join(suffixes[:-1])} and {suffixes[-1]} files"
         )
     if runtime is not None and RUNTIMES[runtime][2] != model.suffix.lower():
         raise EdgepruneError(f"the runtime {runtime} takes {RUNTIMES[runtime][2]} files, not {model}")
@@ -197,13 +228,27 @@ def checked(path: FilePath, *, threads: int, runs: int, min_seconds: float, warm
     return model
 
 
-def options_for(threads: int, warmup: int | None, runtime: str | None, seed: int) -> list[str]:
+def check_accelerator(model: Path, accelerator: str | None, *, ops: bool = False) -> None:
+    """Refuses one that is not for this file, or has no times op by op."""
+    suffix = _suffix(model)
+    if accelerator is None:
+        return
+    if accelerator not in ACCELERATORS.get(suffix, {}):
+        known = "a C model runs on the CPU" if suffix == ".c" else accelerators()
+        raise EdgepruneError(f"there is no accelerator {accelerator!r} for {model}; {known}")
+    if ops:
+        raise EdgepruneError(f"times op by op are taken on the CPU; leave out ops (--ops) or the accelerator {accelerator}")
+
+
+def options_for(threads: int, warmup: int | None, runtime: str | None, seed: int, accelerator: str | None = None) -> list[str]:
     options = ["--threads", str(threads), *(() if warmup is None else ("--warmup", str(warmup))), "--seed", str(seed)]
-    return options if runtime is None else [*options, "--runtime", runtime]
+    for name, value in (("--runtime", runtime), ("--accelerator", accelerator)):
+        options += () if value is None else (name, value)
+    return options
 
 
 def profile_of(model: Path, said: dict[str, Any], seed: int) -> Profile:
-    data = model.read_bytes()
+    data, used = model.read_bytes(), said["accelerator"]
     return Profile(
         path=str(model),
         bytes=len(data),
@@ -220,4 +265,6 @@ def profile_of(model: Path, said: dict[str, Any], seed: int) -> Profile:
         device=from_plain(Device, said["device"], f"profile of {model}: device"),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=seed,
+        accelerator=None if used is None else from_plain(Accelerator, used, f"profile of {model}: accelerator"),
+        energy_mj=said["energy_mj"],
     )

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import EdgepruneError, MissingExtra
-from ..formats.c.compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
+from ..errors import EdgepruneError
+from ..formats.c.compiler import OPTIMISED, compile_c, compiler_name, cross_compiler, local_compiler, native_flags
 from ..formats.c.runner import interface
 from ..graph import Array, Shape
 from .detection import isa_of, machine
 
 TIMER = Path(__file__).with_name("c_runner.c")
 
-# instruction set: (Debian's cross compiler for it, its flags)
-CROSS = {
-    "aarch64": ("aarch64-linux-gnu-gcc", ()),
-    "armv7": ("arm-linux-gnueabihf-gcc", ("-mfpu=neon-vfpv4",)),
-    "riscv64": ("riscv64-linux-gnu-gcc", ()),
-    "x86_64": ("x86_64-linux-gnu-gcc", ()),
-}
+# The targets of cross compilers that have Linux, where a program can run.
+LINUX = ("aarch64", "armv7", "riscv64", "x86-64")
 
 # ELF's numbers for the machines we build for.
 ELF_MACHINES = {0x3E: "x86_64", 0xB7: "aarch64", 0x28: "armv7", 0xF3: "riscv64"}
@@ -71,32 +65,20 @@ def read_model(path: Path) -> Model:
 
 
 def compiler_for(isa: str, features: Sequence[str]) -> list[str]:
-    """A compiler's command that makes static programs for the processor. Raises MissingExtra when there is none."""
+    """A compiler's command that makes programs for the processor. Raises EdgepruneError when there is none."""
+    level = "x86-64-v4" if "avx512f" in features else "x86-64-v3" if "avx2" in features else "x86-64"
     if isa == isa_of(machine()):
         command = local_compiler()
         if not features:
             return [command, *native_flags(command)]
-        if isa == "x86_64":
-            level = "-march=x86-64-v4" if "avx512f" in features else "-march=x86-64-v3" if "avx2" in features else "-march=x86-64"
-            return [command, level]
-        return [command]
-    name, flags = CROSS.get(isa, ("", ()))
-    if shutil.which(name):
-        return [name, *flags]
-    if isa not in TARGETS:
-        raise EdgepruneError(f"there is no compiler for {isa}; C models are built for: {', '.join(sorted(CROSS))}")
-    try:
-        triple, more = TARGETS[isa]
-        return [*zig(), "-target", triple, *more]
-    except MissingExtra:
-        raise EdgepruneError(
-            f"no compiler for {isa} found; install one: apt-get install gcc-{name.removesuffix('-gcc')}, or pip install ziglang"
-        ) from None
+        return [command, f"-march={level}"] if isa == "x86_64" else [command]
+    name = isa.replace("_", "-")
+    if name not in LINUX:
+        raise EdgepruneError(f"there is no compiler for {isa}; C models are built for: {', '.join(sorted(LINUX))}")
+    return cross_compiler(name, level)
 
 
-def build_timer(
-    model: Model, isa: str, features: Sequence[str], out: Path, *, source: Path | None = None, marks: int = 0
-) -> str:
+def build_timer(model: Model, isa: str, features: Sequence[str], out: Path, *, source: Path | None = None, marks: int = 0) -> str:
     """Compiles the executable `out`; the compiler's name. With no `features` it is for this machine alone.
 
     `source` stands in for the model's own with `marks` calls of ep_mark.
@@ -117,7 +99,7 @@ def build_timer(
         defines.append(f"-DEP_OPS={marks}")
     include = f"-I{model.path.absolute().parent}"
     compile_c(command, [source or model.path, TIMER], out, (*OPTIMISED, *alone, include, *defines))
-    return Path(command[0]).name if "ziglang" not in command else "zig"
+    return compiler_name(command)
 
 
 def processor_of(binary: Path) -> str | None:

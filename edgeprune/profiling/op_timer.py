@@ -2,7 +2,7 @@
 
     python op_timer.py MODEL [--runtime NAME] [--threads N] [--seed N] [--seconds S]
 
-It needs runner.py beside it and says one line of JSON: {"by": what timed them, "ops": [[name, kind, milliseconds, shape of its
+It needs drivers.py beside it and says one line of JSON: {"by": what timed them, "ops": [[name, kind, milliseconds, shape of its
 weight or null], ...]} in running order, or {"why": why there are no times}, or {"error": ...} with exit status 1.
 """
 
@@ -45,15 +45,15 @@ def rounds_for(run: Any, seconds: float) -> int:
     return int(min(max(seconds / max(time.perf_counter() - start, 1e-7), LEAST), MOST))
 
 
-def time_onnx(runner: Any, module: Any, version: str, options: Any) -> dict[str, Any]:
+def time_onnx(drivers: Any, module: Any, version: str, options: Any) -> dict[str, Any]:
     """By onnxruntime's own profile."""
     with tempfile.TemporaryDirectory() as own:
-        plain = runner.ONNX(module, options.model, options.threads)
-        given = runner.make_inputs(plain.inputs(), options.seed)
+        plain = drivers.ONNX(module, options.model, options.threads)
+        given = drivers.make_inputs(plain.inputs(), options.seed)
         plain.feed(given)
         count = rounds_for(plain.run, options.seconds)
 
-        class Profiled(runner.ONNX):  # type: ignore[misc, name-defined]
+        class Profiled(drivers.ONNX):  # type: ignore[misc, name-defined]
             def options(self, module: Any, threads: int) -> Any:
                 made = super().options(module, threads)
                 made.enable_profiling = True
@@ -188,7 +188,7 @@ class LiteRT:
         ]
 
 
-def time_litert(runner: Any, module: Any, version: str, options: Any) -> dict[str, Any]:
+def time_litert(drivers: Any, module: Any, version: str, options: Any) -> dict[str, Any]:
     """By LiteRT's profiler. Another version of the interface is refused, not tried."""
     number = version.split()[-1]
     if not version.startswith("ai-edge-litert") or not number.startswith(LITERT):
@@ -199,8 +199,8 @@ def time_litert(runner: Any, module: Any, version: str, options: Any) -> dict[st
         library = ctypes.CDLL(os.path.join(home, "libLiteRt.so"))
     except OSError as error:
         return {"why": f"{version} has no libLiteRt.so to ask: {error}"}
-    plain = runner.TFLite(module, options.model, options.threads)
-    given = runner.make_inputs(plain.inputs(), options.seed)
+    plain = drivers.TFLite(module, options.model, options.threads)
+    given = drivers.make_inputs(plain.inputs(), options.seed)
     model = LiteRT(library, options.model, options.threads, given)
     count = rounds_for(model.run, options.seconds)
     model.call("CompiledModelGetProfiler", model.compiled, ctypes.byref(model.profiler))
@@ -226,16 +226,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.5)
     options = parser.parse_args(arguments)
-    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "runner.py")
-    spec = importlib.util.spec_from_file_location("edgeprune_runner", place)
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drivers.py")
+    spec = importlib.util.spec_from_file_location("edgeprune_drivers", place)
     assert spec is not None
     assert spec.loader is not None
-    runner = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(runner)
+    drivers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drivers)
     try:
-        version, module, driver = runner.find_runtime(options.model, options.runtime)
-        timed = time_litert if driver is runner.TFLite else time_onnx
-        say(timed(runner, module, version, options))
+        version, module, driver = drivers.find_runtime(options.model, options.runtime)
+        if driver is drivers.Program:
+            say({"why": f"{version} is not asked for times op by op"})
+            return 0
+        timed = time_litert if driver is drivers.TFLite else time_onnx
+        say(timed(drivers, module, version, options))
     except Exception as error:
         say({"error": " ".join(f"{type(error).__name__}: {error}".split())})
         return 1

@@ -10,6 +10,7 @@ from ..errors import EdgepruneError
 from .adb import devices
 from .board import tools as board_tools
 from .emulation import emulator_for
+from .estimate import ENGINE_OF
 from .remote import runs_here
 from .targets import Target, load_target, names
 
@@ -45,7 +46,8 @@ def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
         if runs_here(target):
             ways.append("this machine")
         else:
-            lacks.append("this machine is another")
+            gpu = target.hardware.gpu if target.kind == "gpu" else None
+            lacks.append(f"no {gpu.name} in this machine" if gpu else "this machine is another")
     if "adb" in target.transports:
         if isinstance(attached, str):
             lacks.append(attached)
@@ -63,9 +65,11 @@ def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
     if "ssh" in target.transports:
         lacks.append("ssh: with --host" if shutil.which("ssh") else "there is no ssh on this machine")
     if not target.transports:
-        lacks.append("estimates only")
+        # A C file does not say what its ops do.
+        estimated = any(ENGINE_OF.get(f".{each}") in target.costs for each in target.formats if each != "c")
+        lacks.append("estimates only" if estimated else "figures only")
     if emulated(target):
-        lacks.append("emulated: --emulate")
+        lacks.append(".c emulated: --emulate")
     return Reach(target, bool(ways), "; ".join(ways + ([] if ways else lacks)))
 
 

@@ -17,10 +17,10 @@ from ..errors import EdgepruneError
 from . import op_times
 from .adb import ADB
 from .c_op_times import marked_source, times_in_c
-from .detection import cpu_features, isa_of, machine
+from .detection import cpu_features, isa_of, machine, nvidia_gpus
 from .device_facts import conditions, facts
-from .local import ENVIRONMENT, RUNNER, Child
-from .measure import FilePath, checked, options_for, profile, profile_of
+from .local import DRIVERS, ENVIRONMENT, RUNNER, Child
+from .measure import FilePath, check_accelerator, checked, middle_of, options_for, profile, profile_of
 from .native import Model, build_timer, processor_of, read_model
 from .records import from_plain
 from .result import Conditions, Latency, Memory, OpTime, Profile
@@ -48,11 +48,12 @@ def profile_on(
     timeout: float = 600.0,
     seed: int = 0,
     ops: bool = False,
+    accelerator: str | None = None,
 ) -> Profile:
-    """Load time, first run, latency and peak memory of a .tflite, .onnx or .c model on a device.
+    """Load time, first run, latency and peak memory of a .tflite, .onnx, .pt2 or .c model on a device.
 
     `target` is a Target, its name or a folder. `host` is where it is: an ssh destination, or the serial number of one of several
-    devices that adb sees. A .tflite or .onnx file runs in a Python there, `python` or else python3, which needs numpy and a
+    devices that adb sees. Any other file than .c runs in a Python there, `python` or else python3, which needs numpy and a
     runtime; a .c file is compiled here into a static program, which needs nothing there. Files go into a fresh folder in
     `workdir`, by default the device's place for temporary files, and are removed again whatever happens.
 
@@ -69,25 +70,30 @@ def profile_on(
         checked(model, **settings, runtime=runtime)
     elif threads != 1:
         raise EdgepruneError(f"threads is {threads}; a C model runs on one thread")
+    accelerator = accelerator or target.accelerator
+    check_accelerator(model, accelerator, ops=ops)
     transport = transport_for(target, host)
     if isinstance(transport, Local) and suffix != ".c":
-        found = profile(model, **settings, runtime=runtime, python=python, timeout=timeout, seed=seed, ops=ops)
-        return replaced(found, target, transport, None, None)
+        found = profile(
+            model, **settings, runtime=runtime, python=python, timeout=timeout, seed=seed, ops=ops, accelerator=accelerator
+        )
+        return replaced(check_gpu(found, target), target, transport, found.before, found.after)
     if isinstance(transport, ADB) and suffix != ".c":
         raise EdgepruneError(
             f"{model} cannot be measured on {transport.name}: Android has no Python; write the model as C and measure that there"
         )
     with Folder(transport, time.monotonic() + timeout, workdir) as folder:
         check_processor(target, folder)
-        before = conditions(folder)
+        before = conditions(transport)
         if suffix == ".c":
             found = _profile_c(target, model, folder, settings, seed, ops)
         else:
-            options = [*options_for(threads, warmup, runtime, seed), "--runs", str(runs), "--min-seconds", str(min_seconds)]
-            found = _profile_in_python(model, folder, python or "python3", options, seed)
+            options = options_for(threads, warmup, runtime, seed, accelerator)
+            options += ["--runs", str(runs), "--min-seconds", str(min_seconds)]
+            found = check_gpu(_profile_in_python(model, folder, python or "python3", options, seed), target)
             if ops:
                 found = _op_times_in_python(found, folder, python or "python3", options_for(threads, None, runtime, seed))
-        return replaced(found, target, transport, before, conditions(folder))
+        return replaced(found, target, transport, before, conditions(transport))
 
 
 def transport_for(target: Target, host: str | None) -> Transport:
@@ -98,6 +104,11 @@ def transport_for(target: Target, host: str | None) -> Transport:
         return SSH(host)
     if "adb" in target.transports:
         return ADB(host)
+    if target.kind == "gpu" and target.hardware.gpu:
+        seen = ", ".join(nvidia_gpus()) or "no GPU"
+        raise EdgepruneError(
+            f"this machine has no {target.hardware.gpu.name} (nvidia-smi sees {seen}); say where one is with --host, over ssh"
+        )
     if "ssh" in target.transports:
         raise EdgepruneError(
             f"{target.name} is reached over ssh: say where it is with --host, like --host user@{target.name}.local"
@@ -110,6 +121,8 @@ def transport_for(target: Target, host: str | None) -> Transport:
 def runs_here(target: Target) -> bool:
     """Whether this machine is one of the target's kind."""
     hardware = target.hardware
+    if target.kind == "gpu" and not (hardware.gpu and any(hardware.gpu.name in name for name in nvidia_gpus())):
+        return False
     known = cpu_features()
     # What the base of an instruction set holds is no feature that needs asking for.
     return hardware.isa == isa_of(machine()) and known >= set(hardware.features) - {"neon", "asimd"}
@@ -126,6 +139,14 @@ def check_processor(target: Target, folder: Folder) -> None:
         )
 
 
+def check_gpu(found: Profile, target: Target) -> Profile:
+    """Refuses what another GPU than the target's ran."""
+    gpu, used = target.hardware.gpu, found.accelerator
+    if target.kind == "gpu" and gpu and used and gpu.name not in used.device:
+        raise EdgepruneError(f"{found.path} ran on {used.device}, but {target.name} is {gpu.name}; choose the target that it is")
+    return found
+
+
 def replaced(
     found: Profile, target: Target, transport: Transport, before: Conditions | None, after: Conditions | None
 ) -> Profile:
@@ -133,7 +154,8 @@ def replaced(
 
 
 def _profile_in_python(model: Path, folder: Folder, python: str, options: list[str], seed: int) -> Profile:
-    script = folder.put(RUNNER, "edgeprune_runner.py")
+    folder.put(DRIVERS, DRIVERS.name)
+    script = folder.put(RUNNER, RUNNER.name)
     remote = folder.put(model, f"model{model.suffix.lower()}")
     environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
     command = folder.starting(["env", *environment, python, script, remote, *options])
@@ -143,7 +165,6 @@ def _profile_in_python(model: Path, folder: Folder, python: str, options: list[s
 
 
 def _op_times_in_python(found: Profile, folder: Folder, python: str, options: list[str]) -> Profile:
-    folder.put(RUNNER, RUNNER.name)
     script = folder.put(op_times.TIMER, op_times.TIMER.name)
     model = Path(found.path)
     environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
@@ -175,33 +196,45 @@ def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, A
         given.write_bytes(b"".join(each.astype("<f4").tobytes() for each in model.random_inputs(seed)))
         program = folder.put(binary, "timer", executable=True)
         inputs = folder.put(given, "inputs")
-    command = folder.starting([program, inputs, folder.at("outputs"), str(settings["warmup"])])
-    with Child(path, command, folder.deadline, _words(folder, program)) as child:
-        ready = child.answer()
-        samples = _samples(child, settings["runs"], settings["min_seconds"])
-        child.finish()
+
+    def trial() -> Profile:
+        command = folder.starting([program, inputs, folder.at("outputs"), str(settings["warmup"])])
+        with Child(path, command, folder.deadline, _words(folder, program)) as child:
+            ready = child.answer()
+            samples, energy = _samples(child, settings["runs"], settings["min_seconds"], ready["together"])
+            child.finish()
+        found = _profile_of_c(path, model, compiler, ready, samples, folder, settings["runs"], seed)
+        return dataclasses.replace(found, energy_mj=energy)
+
+    found = middle_of(trial)
     model.split(folder.get("outputs"))
-    figures = summary(samples)
-    size = path.stat().st_size
-    times, by = _op_times_in_c(target, model, folder, inputs, figures["p50"], ready["clock_ms"]) if ops else ((), "")
+    if not ops:
+        return found
+    clock_ms = found.clock_ms * found.latency_ms.together
+    times, by = _op_times_in_c(target, model, folder, inputs, found.latency_ms.p50, clock_ms)
+    return dataclasses.replace(found, ops=times, ops_by=by)
+
+
+def _profile_of_c(
+    path: Path, model: Model, compiler: str, ready: dict[str, Any], samples: Any, folder: Folder, runs: int, seed: int
+) -> Profile:
+    figures = summary(samples, ready["together"])
     return Profile(
         path=str(path),
-        bytes=size,
+        bytes=path.stat().st_size,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         runtime=f"C (edgeprune {model.version}, {compiler})",
         threads=1,
         load_ms=float(ready["load_ms"]),
         first_run_ms=float(ready["first_run_ms"]),
         latency_ms=from_plain(Latency, figures, "latency_ms"),
-        settled=settled(figures) and len(samples) >= settings["runs"],
+        settled=settled(figures) and figures["n"] >= runs,
         memory=None if ready["memory"] is None else from_plain(Memory, ready["memory"], "memory"),
         device=facts(folder),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         import_ms=0.0,
-        clock_ms=float(ready["clock_ms"]),
+        clock_ms=float(ready["clock_ms"]) / ready["together"],
         seed=seed,
-        ops=times,
-        ops_by=by,
     )
 
 
@@ -217,19 +250,25 @@ def _op_times_in_c(
     command = folder.starting([program, inputs, folder.at("outputs"), "10"])
     with Child(model.path, command, folder.deadline, _words(folder, program)) as child:
         child.answer()
-        return times_in_c(model, names, child, run_ms, float(clock_ms))
+        return times_in_c(model, names, child, run_ms, clock_ms)
 
 
-def _samples(child: Child, runs: int, min_seconds: float) -> Any:
-    """Nanoseconds of runs until there are enough and the median is settled, or patience ends."""
+def _samples(child: Child, runs: int, min_seconds: float, together: int) -> tuple[Any, float | None]:
+    """(nanoseconds of `together` runs each, millijoules of one where they are counted).
+
+    Until there are enough and the median is settled, or patience ends.
+    """
     samples = array("q")
-    spent = 0.0
+    spent, energy = 0.0, 0
     while True:
         child.ask(f"run {min(TURN_SECONDS, max(min_seconds, 0.01))} {TURN_RUNS}")
-        turn = np.array(child.answer()["samples"], np.int64)
+        said = child.answer()
+        turn = np.array(said["samples"], np.int64)
+        # One turn without a count, and the sum is none.
+        energy = -1 if energy < 0 or said["energy_uj"] < 0 else energy + said["energy_uj"]
         samples.extend(turn.tolist())
         spent += float(turn.sum()) / 1e9
-        if spent >= PATIENCE * min_seconds or len(samples) >= MOST_RUNS:
-            return samples
-        if len(samples) >= runs and spent >= min_seconds and settled(summary(samples)):
-            return samples
+        patient = spent < PATIENCE * min_seconds and len(samples) < MOST_RUNS
+        known = len(samples) * together >= runs and spent >= min_seconds and settled(summary(samples))
+        if known or not patient:
+            return samples, energy / 1e3 / (len(samples) * together) if energy > 0 else None

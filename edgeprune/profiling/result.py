@@ -9,14 +9,14 @@ from typing import Any
 from .records import from_plain, to_plain
 from .runner import WIDTH
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
 class Latency:
     """How long one run of one input takes once warm."""
 
-    n: int
+    n: int  # runs
     p50: float
     p90: float
     p95: float
@@ -28,6 +28,7 @@ class Latency:
     p50_low: float  # the median is between these with 95 % confidence, if runs are independent
     p50_high: float
     drift: float  # the last third's median over the first third's, minus one
+    together: int = 1  # so many runs were timed as one, where one is too short for the clock; then all above is of their means
 
     @property
     def throughput(self) -> float:
@@ -57,6 +58,18 @@ class Device:
     os: str
     python: str
     load_average: float | None  # other work at the time; null where the system does not say
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What ran the model beside the processor."""
+
+    name: str  # as --accelerator calls it
+    device: str  # what it calls itself
+    precision: str  # of its arithmetic
+    largest_relative_error: float  # against the processor, in the same runtime: largest error over largest magnitude
+    software: bool = False  # whether the processor stands in for it, so that its times say nothing of a real one
+    memory_bytes: int | None = None  # the most it held; null where it does not say
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,8 @@ class Profile:
     after: Conditions | None = None
     ops: tuple[OpTime, ...] = ()  # empty where nobody asked or the runtime does not tell
     ops_by: str = ""  # what timed them, or why nothing did
+    accelerator: Accelerator | None = None  # null on the processor
+    energy_mj: float | None = None  # of a run, with all else that the processors did meanwhile; null where they do not count it
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -134,6 +149,10 @@ class Profile:
             degrees = self.after.temperature_c if self.after else None
             heat = "" if degrees is None else f" at {degrees:.0f} °C"
             found.append(f"the clock fell from {clocks[0]:.0f} to {clocks[1]:.0f} MHz{heat}: it throttles; let it cool")
+        if self.accelerator is not None and self.accelerator.software:
+            found.append(
+                f"{self.accelerator.device} is software on this processor: what it computes is a GPU's answer, how long is not"
+            )
         if self.memory is None:
             found.append(f"memory was not measured: {self.device.os} does not report a peak that can be reset")
         return tuple(found)

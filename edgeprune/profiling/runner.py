@@ -1,11 +1,12 @@
 """Times one model file in this process; a script of its own, run in a fresh process on the machine that is measured.
 
-    python runner.py MODEL [--runtime NAME] [--threads N] [--seed N] [--runs N] [--min-seconds S] [--warmup N] [--serve]
+    python runner.py MODEL [--runtime NAME] [--accelerator NAME] [--threads N] [--seed N] [--runs N] [--min-seconds S]
+                     [--warmup N] [--serve]
 
-It imports numpy and one runtime and nothing of this package, so that the memory it reports is the model's and the runtime's, and
-it runs on any Python from 3.8 on. Every answer is a line of JSON on the standard output; the last one is the measurement, or
-{"error": ...} with exit status 1. With --serve it loads, warms up and says {"ready": true}; then it answers every line
-`run SECONDS` that it reads, and measures in those seconds only, until its input ends.
+It needs drivers.py beside it, which knows the runtimes. It imports numpy and one runtime and nothing of this package, so that the
+memory it reports is the model's and the runtime's, and it runs on any Python from 3.8 on. Every answer is a line of JSON on the
+standard output; the last one is the measurement, or {"error": ...} with exit status 1. With --serve it loads, warms up and says
+{"ready": true}; then it answers every line `run SECONDS` that it reads, and measures in those seconds only, until its input ends.
 """
 
 from __future__ import annotations
@@ -17,123 +18,34 @@ if __name__ == "__main__":
 
 import argparse
 import gc
+import importlib.util
 import json
 import math
 import os
 import platform
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module, metadata
+from collections.abc import Callable, Sequence
 from typing import Any
+
+if __name__ == "__main__":
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drivers.py")
+    spec = importlib.util.spec_from_file_location("edgeprune_drivers", place)
+    assert spec is not None
+    assert spec.loader is not None
+    drivers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drivers)
+else:
+    from . import drivers
 
 WIDTH = 0.02  # timing goes on until the median is known to this part of itself (95 %), on either side ...
 PATIENCE = 10  # ... or until this many times the least time has passed
 WARMUP_SECONDS = 0.5
 MOST_RUNS = 2_000_000
 
-
-class Refused(Exception):
-    """What cannot be measured, in one line."""
-
-
-class TFLite:
-    """A .tflite file in LiteRT or in the older TensorFlow Lite runtime; both have the same interface."""
-
-    def __init__(self, module: Any, path: str, threads: int) -> None:
-        self.interpreter = module.Interpreter(model_path=path, num_threads=threads)
-        self.interpreter.allocate_tensors()
-        self.run: Callable[[], Any] = self.interpreter.invoke
-
-    def inputs(self) -> list[tuple[Sequence[int], Any]]:
-        return [(each["shape"], each["dtype"]) for each in self.interpreter.get_input_details()]
-
-    def feed(self, arrays: Sequence[Any]) -> None:
-        for i, each in enumerate(self.interpreter.get_input_details()):
-            self.interpreter.set_tensor(each["index"], arrays[i])
-
-    def outputs(self) -> list[Any]:
-        return [self.interpreter.get_tensor(each["index"]) for each in self.interpreter.get_output_details()]
-
-
-class ONNX:
-    """An .onnx file in onnxruntime. Inputs and outputs are bound once, so that a run is the model alone."""
-
-    def __init__(self, module: Any, path: str, threads: int) -> None:
-        self.session = module.InferenceSession(path, self.options(module, threads), providers=["CPUExecutionProvider"])
-        self.binding = self.session.io_binding()
-
-    def options(self, module: Any, threads: int) -> Any:
-        options = module.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        return options
-
-    def inputs(self) -> list[tuple[Sequence[int], Any]]:
-        names = {"float": "float32", "double": "float64"}
-        found: list[tuple[Sequence[int], Any]] = []
-        for each in self.session.get_inputs():
-            kind = each.type[len("tensor(") : -1]
-            # A free axis is a name or None.
-            found.append(([n if isinstance(n, int) else 1 for n in each.shape], names.get(kind, kind)))
-        return found
-
-    def feed(self, arrays: Sequence[Any]) -> None:
-        for i, each in enumerate(self.session.get_inputs()):
-            self.binding.bind_cpu_input(each.name, arrays[i])
-        for each in self.session.get_outputs():
-            self.binding.bind_output(each.name, "cpu")
-
-    def run(self) -> None:
-        self.session.run_with_iobinding(self.binding)
-
-    def outputs(self) -> list[Any]:
-        return list(self.binding.copy_outputs_to_cpu())
-
-
-# Each runtime: what it is installed as, its module, its files, how it is driven. For a file the first installed one is used.
-RUNTIMES: dict[str, tuple[str, str, str, Any]] = {
-    "ai-edge-litert": ("ai-edge-litert", "ai_edge_litert.interpreter", ".tflite", TFLite),
-    "tflite-runtime": ("tflite-runtime", "tflite_runtime.interpreter", ".tflite", TFLite),
-    "onnxruntime": ("onnxruntime", "onnxruntime", ".onnx", ONNX),
-}
-
-
-def find_runtime(path: str, wanted: str | None) -> tuple[str, Any, Any]:
-    """(name and version, module, driver) of the runtime for this file."""
-    suffix = os.path.splitext(path)[1].lower()
-    rows = [row for name, row in RUNTIMES.items() if row[2] == suffix and wanted in (None, name)]
-    if not rows:
-        raise Refused(f"{wanted or 'no runtime'} takes {suffix or 'such'} files; a runtime and its files: {pairs()}")
-    for package, name, _, driver in rows:
-        try:
-            version = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-        try:
-            return f"{package} {version}", import_module(name), driver
-        except ImportError as error:
-            raise Refused(f"{package} {version} does not import in {sys.executable}: {error}") from error
-    raise Refused(f"{sys.executable} has no {' or '.join(row[0] for row in rows)}; install it there with pip")
-
-
-def pairs() -> str:
-    return ", ".join(f"{name} {row[2]}" for name, row in RUNTIMES.items())
-
-
-def make_inputs(specs: Iterable[tuple[Sequence[int], Any]], seed: int) -> list[Any]:
-    """Random numbers between 0 and 1; zeros and ones where the model takes whole numbers, which are often indices."""
-    import numpy as np
-
-    random = np.random.default_rng(seed)
-    made = []
-    for shape, kind in specs:
-        size = [max(int(n), 1) for n in shape]
-        dtype = np.dtype(kind)
-        values = random.random(size, np.float32) if dtype.kind == "f" else random.integers(0, 2, size)
-        made.append(np.ascontiguousarray(values, dtype))
-    return made
+# A run that the clock is too coarse for is timed with others together, so that a sample takes so long at least.
+LEAST_SAMPLE_NS = 5_000
+MOST_TOGETHER = 1000
 
 
 def memory() -> dict[str, int]:
@@ -168,6 +80,27 @@ def memory_figures(before: dict[str, int], after: dict[str, int]) -> dict[str, i
     }
 
 
+# What processors have counted, in microjoules, where the kernel tells of it and this user may know. AMD's are called the same.
+COUNTERS = "/sys/class/powercap/intel-rapl:%d/energy_uj"
+
+
+def energy() -> int | None:
+    """Microjoules that all processors have counted up to now; None where none does."""
+    found = []
+    for i in range(8):
+        try:
+            with open(COUNTERS % i) as counter:
+                found.append(int(counter.read()))
+        except (OSError, ValueError):
+            break
+    return sum(found) if found else None
+
+
+def energy_of_a_run(before: int | None, after: int | None, runs: int) -> float | None:
+    """Millijoules; None where nothing was counted, or a counter began anew in between."""
+    return None if before is None or after is None or after <= before or not runs else (after - before) / 1e3 / runs
+
+
 def device() -> dict[str, Any]:
     """What the numbers were taken on."""
     facts: dict[str, str] = {}
@@ -190,19 +123,31 @@ def device() -> dict[str, Any]:
     }
 
 
-def time_for(run: Callable[[], Any], seconds: float, most: int, least: int = 1) -> array[int]:
-    """Nanoseconds of each run: as many as fit the seconds, at least `least` and at most `most`."""
+def time_for(run: Callable[[], Any], seconds: float, most: int, least: int = 1, together: int = 1) -> array[int]:
+    """Nanoseconds of each `together` runs: as many as fit the seconds, at least `least` and at most `most`."""
     clock = time.perf_counter_ns
     samples = array("q")
     end = clock() + int(seconds * 1e9)
     for i in range(1, most + 1):
-        before = clock()
-        run()
-        after = clock()
+        if together == 1:
+            before = clock()
+            run()
+            after = clock()
+        else:
+            before = clock()
+            for _ in range(together):
+                run()
+            after = clock()
         samples.append(after - before)
         if after >= end and i >= least:
             break
     return samples
+
+
+def runs_together(run: Callable[[], Any]) -> int:
+    """How many warm runs make a sample that the clock is fine enough for."""
+    one = min(time_for(run, 0, 3, 3))
+    return 1 if one >= LEAST_SAMPLE_NS else min(math.ceil(LEAST_SAMPLE_NS / max(one, 1)), MOST_TOGETHER)
 
 
 def warm_up(run: Callable[[], Any], runs: int) -> None:
@@ -226,18 +171,18 @@ def median_interval(ordered: Any) -> tuple[float, float]:
     return float(ordered[low]), float(ordered[high])
 
 
-def summary(samples: Sequence[int]) -> dict[str, Any]:
-    """The figures of these nanoseconds, in milliseconds."""
+def summary(samples: Sequence[int], together: int = 1) -> dict[str, Any]:
+    """The figures of one run, in milliseconds, by these nanoseconds of `together` runs each."""
     import numpy as np
 
-    values = np.array(samples, np.float64) / 1e6
+    values = np.array(samples, np.float64) / (1e6 * together)
     ordered = np.sort(values)
     low, high = median_interval(ordered)
     p50, p90, p95, p99 = map(float, np.percentile(ordered, [50, 90, 95, 99]))
     third = len(values) // 3
     drift = float(np.median(values[-third:]) / np.median(values[:third]) - 1) if third else 0.0
-    found = {"n": len(values), "p50": p50, "p90": p90, "p95": p95, "p99": p99, "mean": float(values.mean())}
-    found.update(std=float(values.std()), min=float(ordered[0]), max=float(ordered[-1]))
+    found = {"n": len(values) * together, "together": together, "p50": p50, "p90": p90, "p95": p95, "p99": p99}
+    found.update(mean=float(values.mean()), std=float(values.std()), min=float(ordered[0]), max=float(ordered[-1]))
     found.update(p50_low=low, p50_high=high, drift=drift)
     return found
 
@@ -248,18 +193,31 @@ def settled(figures: dict[str, Any]) -> bool:
     return bool(off <= WIDTH * figures["p50"])
 
 
-def time_until_settled(run: Callable[[], Any], runs: int, min_seconds: float) -> array[int]:
+def time_until_settled(run: Callable[[], Any], runs: int, min_seconds: float, together: int = 1) -> array[int]:
     """Times until there are enough runs, enough seconds and a settled median, or patience ends."""
     start = time.perf_counter()
     samples = array("q")
     while True:
         # Sorting the samples to look at them is no part of what is timed, but it takes its while: ten looks in the least time.
-        samples.extend(time_for(run, max(min_seconds / 10, 0.01), MOST_RUNS - len(samples)))
+        look = max(min_seconds / 10, 0.01)
+        samples.extend(time_for(run, look, MOST_RUNS - len(samples), together=together))
         spent = time.perf_counter() - start
         if spent >= PATIENCE * min_seconds or len(samples) >= MOST_RUNS:
             return samples
-        if len(samples) >= runs and spent >= min_seconds and settled(summary(samples)):
+        if len(samples) * together >= runs and spent >= min_seconds and settled(summary(samples)):
             return samples
+
+
+def error_of(found: Sequence[Any], expected: Sequence[Any]) -> float:
+    """The largest error over the largest magnitude, of all outputs; infinite where a number is none."""
+    import numpy as np
+
+    largest = 0.0
+    for ours, theirs in zip(found, expected):
+        wanted = np.asarray(theirs, np.float64).ravel()
+        off = np.abs(np.asarray(ours, np.float64).ravel() - wanted).max(initial=0.0)
+        largest = max(largest, float(off / max(np.abs(wanted).max(initial=0.0), 1e-30)) if np.isfinite(off) else math.inf)
+    return largest
 
 
 class Measurement:
@@ -268,10 +226,13 @@ class Measurement:
     def __init__(self, options: argparse.Namespace) -> None:
         clock = time.perf_counter_ns
         start = clock()
-        runtime, module, driver = find_runtime(options.model, options.runtime)
+        runtime, module, processor = drivers.find_runtime(options.model, options.runtime)
+        driver = processor
+        if options.accelerator is not None:
+            driver = drivers.on_accelerator(options.model, runtime, options.accelerator)
         imported = clock()
         # Used once before the memory is read, so that numpy's own needs do not count as the model's.
-        make_inputs([((1,), "float32")], 0)
+        drivers.make_inputs([((1,), "float32")], 0)
         gc.collect()
         gc.disable()
         forgotten = forget_peak()
@@ -279,13 +240,14 @@ class Measurement:
         load = clock()
         self.model = driver(module, options.model, options.threads)
         loaded = clock()
-        self.given = make_inputs(self.model.inputs(), options.seed)
+        self.given = drivers.make_inputs(self.model.inputs(), options.seed)
         self.model.feed(self.given)
         first = clock()
         self.model.run()
         done = clock()
-        self.model.outputs()
+        answers = self.model.outputs()
         warm_up(self.model.run, options.warmup)
+        self.together = runs_together(self.model.run)
         self.samples = array("q")
         self.least = options.runs
         self.facts = {
@@ -295,25 +257,48 @@ class Measurement:
             "import_ms": (imported - start) / 1e6,
             "load_ms": (loaded - load) / 1e6,
             "first_run_ms": (done - first) / 1e6,
-            "clock_ms": summary(time_for(int, 0.01, 1000))["p50"],
+            "clock_ms": summary(time_for(int, 0.01, 1000, together=self.together), self.together)["p50"],
             "device": device(),
+            "accelerator": None,
+            "energy_mj": None,
         }
+        if options.accelerator is not None:
+            known = dict(self.model.accelerator)
+            same = processor(module, options.model, options.threads)
+            self.facts["accelerator"] = compared(options.model, known, answers, same, self.given)
 
     def report(self) -> dict[str, Any]:
-        figures = summary(self.samples)
-        return dict(self.facts, latency_ms=figures, settled=settled(figures) and len(self.samples) >= self.least)
+        figures = summary(self.samples, self.together)
+        return dict(self.facts, latency_ms=figures, settled=settled(figures) and figures["n"] >= self.least)
 
     def answer(self, line: str) -> dict[str, Any]:
-        turn = time_for(self.model.run, float(line.split()[1]), MOST_RUNS)
+        turn = time_for(self.model.run, float(line.split()[1]), MOST_RUNS, together=self.together)
         if len(self.samples) < MOST_RUNS:
             self.samples.extend(turn)
-        return {"p50": summary(turn)["p50"], "n": len(turn)}
+        return {name: summary(turn, self.together)[name] for name in ("p50", "n")}
+
+
+def compared(
+    model: str, accelerator: dict[str, Any], answers: Sequence[Any], processor: Any, given: Sequence[Any]
+) -> dict[str, Any]:
+    """What is said of the accelerator, when it computes what the processor does. Raises Refused when it does not."""
+    processor.feed(given)
+    processor.run()
+    error, tolerance = error_of(answers, processor.outputs()), accelerator.pop("tolerance")
+    if not error <= tolerance:
+        raise drivers.Refused(
+            f"{accelerator['device']} computes something else than the CPU: the largest error is {error:.2g} of the largest "
+            f"output, and {accelerator['precision']} explains {tolerance:g} at most"
+            f"{drivers.REMEDIES.get(os.path.splitext(model)[1].lower(), '')}"
+        )
+    return dict(accelerator, largest_relative_error=error)
 
 
 def main(arguments: list[str], say: Callable[[dict[str, Any]], None]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
-    parser.add_argument("--runtime", choices=sorted(RUNTIMES))
+    parser.add_argument("--runtime", choices=sorted(drivers.RUNTIMES))
+    parser.add_argument("--accelerator")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=int, default=100)
@@ -328,11 +313,15 @@ def main(arguments: list[str], say: Callable[[dict[str, Any]], None]) -> int:
             for line in sys.stdin:
                 say(measurement.answer(line))
         else:
-            measurement.samples = time_until_settled(measurement.model.run, options.runs, options.min_seconds)
+            before = energy()
+            timed = time_until_settled(measurement.model.run, options.runs, options.min_seconds, measurement.together)
+            spent = energy_of_a_run(before, energy(), len(timed) * measurement.together)
+            measurement.facts["energy_mj"] = spent
+            measurement.samples = timed
         say(measurement.report())
     except Exception as error:
         text = " ".join(str(error).split())
-        say({"error": text if isinstance(error, Refused) else f"{type(error).__name__}: {text}"})
+        say({"error": text if isinstance(error, drivers.Refused) else f"{type(error).__name__}: {text}"})
         return 1
     return 0
 

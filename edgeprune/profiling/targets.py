@@ -17,12 +17,13 @@ from typing import Any
 from ..errors import EdgepruneError
 from ..sparse import Costs as KernelCosts
 from .detection import detected
+from .drivers import ACCELERATORS
 from .records import from_plain
 
 KINDS = ("computer", "board", "phone", "gpu", "microcontroller", "browser")
 TRANSPORTS = ("local", "ssh", "adb", "qemu-user", "qemu-system")
 FORMATS = ("tflite", "onnx", "c", "pt2")
-RUNNERS = ("litert", "onnxruntime", "c")
+RUNNERS = ("litert", "onnxruntime", "c", "torch")
 ISAS = ("x86_64", "aarch64", "armv7", "armv7e-m", "riscv64", "wasm32")
 HOW_KNOWN = ("measured", "vendor", "derived", "press", "unchecked", "detected")
 ENGINES = ("litert", "onnxruntime", "c")
@@ -143,6 +144,7 @@ class Target:
     costs: dict[str, Costs] = field(default_factory=dict)
     kernels: dict[str, KernelCosts] = field(default_factory=dict)  # of the runtimes in KERNELS
     emulator: str | None = None  # the cpu or the machine that qemu calls it by
+    accelerator: str | None = None  # what a file runs on there where nobody says; the CPU where this is null
 
     @property
     def litert_kernels(self) -> KernelCosts:
@@ -256,6 +258,8 @@ def _check(target: Target, where: str) -> None:
     among("transports", target.transports, TRANSPORTS)
     among("formats", target.formats, FORMATS)
     among("runners", target.runners, RUNNERS)
+    accelerators = {name: None for names in ACCELERATORS.values() for name in names}
+    among("accelerator", (target.accelerator,) if target.accelerator else (), tuple(accelerators))
     among("hardware.isa", (target.hardware.isa,), ISAS)
     among("costs", tuple(target.costs), ENGINES)
     among("kernels", tuple(target.kernels), KERNELS)

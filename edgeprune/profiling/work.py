@@ -180,9 +180,10 @@ def work_of_graph(graph: Graph, encodings: Sequence[LayerEncoding]) -> list[Work
                 found.append(Work(node.name, "other", count, 0, moved))
             continue
         encoding = stored.get(node.source)
-        sparse = encoding is not None and encoding.encoding != "dense"
+        form = "dense" if encoding is None else encoding.encoding
+        sparse = form == "csr"  # the blocks of stripes run as dense ones do
         nonzeros = int((weight != 0).sum())
-        count = round(count * nonzeros / max(weight.size, 1)) if sparse else count
+        count = count if form == "dense" else round(count * nonzeros / max(weight.size, 1))
         bytes_ = encoding.bytes if encoding else FLOAT * weight.size
         if weight.ndim > 2:
             kind = conv_kind(weight.shape[2:], weight.shape[1], getattr(node.op, "groups", 1), sparse)

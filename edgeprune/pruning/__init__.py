@@ -6,19 +6,18 @@ pruned = prune(module, 1024, data=data)      # pruned.module, pruned.masks, prun
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import EdgepruneError
 from .alive import Unholdable, all_alive, reserved, top
+from .arguments import check_settings, checked_ratio, example, named, rewind_point, starting_masks
 from .criteria import CRITERIA, REFITS, Context, Criterion
 from .defaults import Plan, choose
 from .flow import Probe
@@ -30,7 +29,7 @@ from .progress import Progress, Round
 from .recipe import Recipe
 from .robust import ROBUST, Threat, robust_accuracy
 from .run import STATE_FILE, Run, digest
-from .schedules import SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule
+from .schedules import DENSE_COPY, SCHEDULES, STRUCTURED, TRAINING_FIRST, WITHIN_TRAINING, Schedule
 from .training import set_mode, train
 
 if TYPE_CHECKING:
@@ -69,8 +68,6 @@ __all__ = [
     "top",
     "train",
 ]
-
-log = logging.getLogger("edgeprune")
 
 RETRAIN = ("lr-rewind", "fine-tune", "weight-rewind", "none")
 
@@ -138,16 +135,16 @@ def prune(
     uninterrupted run. Raises EdgepruneError for a ratio the network cannot hold (naming one that works), for unknown names,
     and for a state that was made with other arguments.
     """
-    ratio = _checked_ratio(ratio)
-    _check_settings(rounds, epochs, lr, batch_size)
+    ratio = checked_ratio(ratio)
+    check_settings(rounds, epochs, lr, batch_size)
     if resume and work_dir is None:
         raise EdgepruneError("resume needs work_dir, the folder in which the interrupted run kept its state")
     if retrain not in RETRAIN:
         raise EdgepruneError(f"retrain={retrain!r} is not known; choose one of {', '.join(RETRAIN)}")
     n_train = len(data.train) if data is not None and data.train is not None else 0
     chosen = find_method(method)
-    criterion_name, score = _named("criterion", criterion or chosen.criterion, CRITERIA)
-    schedule_name, follow = _named(
+    criterion_name, score = named("criterion", criterion or chosen.criterion, CRITERIA)
+    schedule_name, follow = named(
         "schedule",
         schedule or chosen.schedule or ("iterative" if n_train and retrain != "none" else "one-shot"),
         SCHEDULES,
@@ -173,8 +170,8 @@ def prune(
         raise EdgepruneError(f"method {chosen.name} looks at training samples; give data, or choose magnitude, lamp or synflow")
     module = copy.deepcopy(module).cpu()
     set_mode(module, training=False)
-    probe = Probe(module, _example(example_inputs, data))
-    current = _starting_masks(probe, masks)
+    probe = Probe(module, example(example_inputs, data))
+    current = starting_masks(probe, masks)
     current.apply(module)
     budget = math.floor(probe.total / ratio)
     plan = choose(
@@ -184,6 +181,7 @@ def prune(
         batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),
         one_shot=follow in STRUCTURED | {SCHEDULES["one-shot"]},
         within_training=follow in WITHIN_TRAINING,
+        dense_copy=follow in DENSE_COPY,
         rounds=rounds,
         epochs=epochs,
         lr=lr,
@@ -206,11 +204,10 @@ def prune(
         seed=seed,
         progress=(progress if leads() else None) or Progress(),
         first_kept=current.kept,
-        rewind_to=_rewind_point(module, rewind_to),
+        rewind_to=rewind_point(module, rewind_to),
         refit=REFITS.get(score),
         teacher=copy.deepcopy(module).requires_grad_(False) if distill else None,
         objective=objective,
-        threat=None if objective is None else objective.threat,
         state_path=Path(work_dir) / STATE_FILE if work_dir is not None else None,
     )
     run.fingerprint = {
@@ -261,61 +258,3 @@ def prune(
         robust_before=run.robust_before,
         robust_after=run.robust_accuracy(),
     )
-
-
-def _checked_ratio(ratio: float) -> float:
-    try:
-        number = float(ratio)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or number <= 1:
-        hint = f"; did you mean {1 / (1 - number):g} (keep {1 - number:g} of the weights)?" if 0 < number < 1 else ""
-        raise EdgepruneError(f"ratio={ratio} is not a compression ratio; give a number above 1, for example 16{hint}")
-    return number
-
-
-def _check_settings(rounds: int | None, epochs: int | None, lr: float | None, batch_size: int | None) -> None:
-    for name, value, least in (("rounds", rounds, 1), ("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if value is not None and value < least:
-            raise EdgepruneError(f"{name}={value} is too few; give {least} or more")
-    if lr is not None and not (math.isfinite(lr) and lr > 0):
-        raise EdgepruneError(f"lr={lr} is not a learning rate; give a positive number, for example 0.001")
-
-
-def _named(what: str, choice: Any, table: Mapping[str, Callable[..., Any]]) -> tuple[str, Any]:
-    if callable(choice):
-        return getattr(choice, "__name__", repr(choice)), choice
-    if choice not in table:
-        raise EdgepruneError(f"{what}={choice!r} is not known; choose one of {', '.join(table)}")
-    return choice, table[choice]
-
-
-def _example(example_inputs: Sequence[Any] | None, data: Any) -> tuple[Any, ...]:
-    if example_inputs is not None:
-        return tuple(example_inputs)
-    if data is None:
-        raise EdgepruneError("without data the shape of the input is not known; give example_inputs")
-    return (torch.zeros(1, *data.input_shape),)
-
-
-def _rewind_point(module: nn.Module, state: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-    own = module.state_dict()
-    if state is None:
-        return {name: value.clone() for name, value in own.items()}
-    for name, value in own.items():
-        if name not in state or state[name].shape != value.shape:
-            found = f"has shape {tuple(state[name].shape)}" if name in state else "is missing"
-            raise EdgepruneError(f"rewind_to is of another network: {name} {found}, here it has shape {tuple(value.shape)}")
-    return {name: state[name].detach().cpu().clone() for name in own}
-
-
-def _starting_masks(probe: Probe, masks: Mapping[str, Tensor] | None) -> Masks:
-    current = probe.full()
-    for name, mask in (masks or {}).items():
-        if name in current:
-            if mask.shape != current[name].shape:
-                raise EdgepruneError(f"the mask of {name} has shape {tuple(mask.shape)}, the weight {tuple(current[name].shape)}")
-            current[name] = mask.detach().cpu().bool()
-        else:
-            log.warning("the mask of %s is ignored: the network's output does not depend on such a weight", name)
-    return current

@@ -170,11 +170,13 @@ def _exact(flat: _Flat, order: Tensor, budget: int, held: Tensor) -> Tensor:
     low, high = budget, len(order)
     best = flat.alive(_chosen(order, low, total))
     over = best
+    # Where few are dead the answer is near: steps that double find it sooner than halves of all there is.
+    step = budget - int(best.sum())
     while low < high and int(best.sum()) != budget:
-        middle = (low + high + 1) // 2
+        middle = min(low + step, (low + high + 1) // 2)
         alive = flat.alive(_chosen(order, middle, total))
         if int(alive.sum()) <= budget:
-            low, best = middle, alive
+            low, best, step = middle, alive, 2 * step
         else:
             high, over = middle - 1, alive
     filled = _filled(flat, order, best, budget)

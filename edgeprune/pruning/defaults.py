@@ -11,6 +11,7 @@ from .recipe import Recipe
 KEPT_PER_ROUND = 0.37
 SAMPLES_PER_ROUND = 360_000
 LONGER_AT_THE_END = 3
+DENSE_COPY_LR = 0.03
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def choose(
     batch_norm: bool = False,
     one_shot: bool = False,
     within_training: bool = False,
+    dense_copy: bool = False,
     rounds: int | None = None,
     epochs: int | None = None,
     lr: float | None = None,
@@ -41,13 +43,17 @@ def choose(
 
     Chosen: rounds that keep about 37 % each, as many epochs as make 360,000 samples a round (at least 2, at most 40), three times
     as many after the last cut, AdamW in one cycle. A schedule that cuts within one training gets twice those of the last round.
+    One that trains a dense copy has SGD with momentum, as its paper does: AdamW divides every gradient by its own size, so that
+    masked weights, whose gradients are small, would grow as fast as kept ones until the masks are made of noise.
     Given `epochs` are those of every round, the last one too.
     """
     batch_size = batch_size or (128 if batch_norm else 256)
-    lr = lr or (2e-3 if batch_norm else 3.6e-3)
+    lr = lr or (DENSE_COPY_LR if dense_copy else 2e-3 if batch_norm else 3.6e-3)
     rounds = 1 if one_shot or within_training else rounds or max(1, math.ceil(math.log(ratio) / -math.log(KEPT_PER_ROUND)))
     chosen = min(max(round(SAMPLES_PER_ROUND / max(n_train, 1)), 2), 40)
     recipe = Recipe(chosen if epochs is None else epochs, lr, batch_size, augment=True, distill=distill)
+    if dense_copy:
+        recipe = replace(recipe, optimizer="sgd")
     if retrain == "fine-tune":
         # The small constant rate that a training schedule ends with.
         recipe = replace(recipe, curve="constant", lr=lr / 10)

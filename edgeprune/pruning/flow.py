@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import EdgepruneError, Unsupported
-from . import layers  # noqa: F401  it fills the table of meanings
+from . import layers, products  # noqa: F401  they fill the table of meanings
 from .masks import Masks, prunable
 from .neutral import PLAIN, Call, Edges, Signal, meaning, moved
 from .semiring import Counting, Flowing, Semiring, Widest

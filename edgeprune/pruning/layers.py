@@ -1,4 +1,4 @@
-"""What layers and pools do to a signal: the rest of neutral.py's table."""
+"""What layers and pools do to a signal: a part of neutral.py's table."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import EdgepruneError
+from .layout import quick_layout
 from .places import Place
 from .recipe import derived_seed
 from .threads import enough_threads
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..data import Split
 
 
-def evaluate(module: nn.Module, split: Split, *, place: Place | None = None, batch_size: int = 1000) -> float:
+def evaluate(module: nn.Module, split: Split, *, place: Place | None = None, batch_size: int = 200) -> float:
     """The share of samples in `split` whose largest logit is their label's, 0 to 1. The module ends in eval mode on the CPU."""
     fabric = (place or Place()).fabric()
     device = fabric.device
@@ -26,10 +27,11 @@ def evaluate(module: nn.Module, split: Split, *, place: Place | None = None, bat
     right = 0
     if not len(split):
         raise EdgepruneError("there is nothing to evaluate: the test part of the data is empty")
-    with enough_threads(module, split.first(2)[0].to(device), batch_size), torch.inference_mode():
+    sample = split.first(2)[0].to(device)
+    with torch.no_grad(), enough_threads(module, sample, batch_size), quick_layout(module, sample, batch_size) as laid_out:
         for number, (x, y) in enumerate(split.batches(batch_size, device=device)):
             if number % fabric.world_size == fabric.global_rank:
-                right += int((module(x).argmax(1) == y).sum())
+                right += int((module(laid_out(x)).argmax(1) == y).sum())
     module.to("cpu")
     total = fabric.all_reduce(torch.tensor(right, device=device), reduce_op="sum")
     return int(cast(torch.Tensor, total)) / len(split)
@@ -55,7 +57,8 @@ def recalibrate(
     module.to(device)
     set_mode(module, training=False)
     momenta = [norm.momentum for norm in norms]
-    with enough_threads(module, split.first(2)[0].to(device), batch_size), torch.no_grad():
+    sample = split.first(2)[0].to(device)
+    with torch.no_grad(), enough_threads(module, sample, batch_size), quick_layout(module, sample, batch_size) as laid_out:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over all batches
@@ -64,7 +67,7 @@ def recalibrate(
             if n >= batches:
                 break
             if len(x) > 1:
-                module(x)
+                module(laid_out(x))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     set_mode(module, training=False)

@@ -78,7 +78,7 @@ METHODS: dict[str, Method] = {
         _within("dpf", "magnitude", "Lin et al. 2020", "one training in which a cut weight may come back"),
         _within("rigl", "erk", "Evci et al. 2020", "one training that is sparse from its first step"),
         _within("set", "erk", "Mocanu et al. 2018", "like rigl, without dense gradients"),
-        _within("dnw", "layerwise", "Wortsman, Farhadi and Rastegari 2019", "one training at a fixed share of every layer"),
+        _within("dnw", "erk", "Wortsman, Farhadi and Rastegari 2019", "like dpf, at fixed shares of the layers"),
         _within("ac-dc", "magnitude", "Peste et al. 2021", "one training, when the dense network is wanted too"),
         _once("hydra", "training", "Sehwag et al. 2020", "a network that is to hold against attacks; with robust training"),
         _whole("l1-filters", "nothing", "Li et al. 2017", "whole filters go, dense layers stay; mild ratios"),

@@ -3,7 +3,8 @@
 A network is followed in its neutral form (the structural probe of all-alive pruning, Kim, Shim and Lee 2021; the same
 network as in SynFlow, Tanaka et al. 2020, with masks for weights): biases are left out, activations and normalisations pass
 their input on, a maximum becomes a sum. So nothing cancels, nothing is clipped, and a channel is zero only where nothing arrives.
-An operation missing in the table is refused by name. Layers and pools are in layers.py, which fills the same table.
+An operation missing in the table is refused by name. Products are in products.py, layers and pools in layers.py, which fill the
+same table.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def _resized(call: Call) -> Signal:
 # ---- values brought together ----------------------------------------------------------------------------------------
 
 
-def _two(call: Call) -> tuple[Any, Any]:
+def two(call: Call) -> tuple[Any, Any]:
     values = list(call.args.values())
     return values[0], values[1]
 
@@ -186,12 +187,12 @@ def _broadcast_shape(*shapes: torch.Size) -> torch.Size:
     return cast(torch.Size, torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
-def _broadcast(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def broadcast(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     shape = _broadcast_shape(a.shape, b.shape)
     return a.expand(shape), b.expand(shape)
 
 
-def _stretched(signal: Signal, other: Any) -> Signal:
+def stretched(signal: Signal, other: Any) -> Signal:
     if isinstance(other, Tensor):
         shape = _broadcast_shape(signal.value.shape, other.shape)
         return replace(signal, value=signal.value.expand(shape))
@@ -200,10 +201,10 @@ def _stretched(signal: Signal, other: Any) -> Signal:
 
 @means("add", "sub", "rsub", "maximum", "minimum", "fmod", "remainder", "atan2", "masked_fill")
 def joined(call: Call) -> Signal:
-    a, b = _two(call)
+    a, b = two(call)
     if isinstance(a, Signal) and isinstance(b, Signal):
         return Signal(call.semiring.join(a.value, b.value), open=a.open and b.open)
-    return _stretched(a, b) if isinstance(a, Signal) else _stretched(b, a)
+    return stretched(a, b) if isinstance(a, Signal) else stretched(b, a)
 
 
 @means("where")
@@ -214,98 +215,6 @@ def _chosen(call: Call) -> Signal:
     for part in parts[1:]:
         value = call.semiring.join(value, part.value.expand(shape))
     return Signal(value)
-
-
-@means("mul", "multiply")
-def _product(call: Call) -> Signal:
-    a, b = _two(call)
-    if isinstance(a, Signal) and isinstance(b, Signal):
-        return _both(call, a, b)
-    signal, constant = (a, b) if isinstance(a, Signal) else (b, a)
-    if call.learned or not isinstance(constant, Tensor):
-        # A learned scale may be zero now and not after training; the scalar 0 is nobody's scale.
-        return _stretched(signal, constant)
-    return replace(signal, value=_stretched(signal, constant).value * (constant != 0).to(signal.value.dtype))
-
-
-@means("div", "true_divide")
-def _quotient(call: Call) -> Signal:
-    a, b = _two(call)
-    if not isinstance(b, Signal):
-        return _stretched(a, b)
-    b = replace(b, open=True)  # a divisor is never zero
-    return _both(call, a, b) if isinstance(a, Signal) else _stretched(b, a)
-
-
-def _both(call: Call, a: Signal, b: Signal) -> Signal:
-    if a.open and b.open:
-        return Signal(call.semiring.join(*_broadcast(a.value, b.value)), open=True)
-    left = call.semiring.open(a.value) if a.open else a.value
-    right = call.semiring.open(b.value) if b.open else b.value
-    return Signal(call.semiring.both(*_broadcast(left, right)))
-
-
-@means("matmul", "bmm", "einsum", "mm")
-def _contraction(call: Call) -> Signal:
-    equation = call.args.get("equation")
-    a, b = call.args["tensors"] if equation else _two(call)
-    if isinstance(b, Edges) and not equation and isinstance(a, Signal):
-        return Signal(call.semiring.layer(lambda x, w: F.linear(x, w), None, a.value, b.value.t()))
-    if not (isinstance(a, Signal) and isinstance(b, Signal)):
-        if isinstance(a, Edges) or isinstance(b, Edges):
-            raise EdgepruneError(f"{call.layer}: a weight enters {call.target} in a form not known; use a linear layer")
-        fixed = [v if isinstance(v, Signal) else (v != 0).to(call.semiring.dtype) for v in (a, b)]
-        a, b = (v if isinstance(v, Signal) else Signal(v) for v in fixed)
-
-    def run(left: Tensor, right: Tensor) -> Tensor:
-        return torch.einsum(equation, left, right) if equation else torch.matmul(left, right)
-
-    opened = "a" if a.open else "b" if b.open else ""
-    if equation:
-        return Signal(_einsum(call, equation, run, a, b, opened))
-    return Signal(call.semiring.contract(run, a.value, b.value, opened))
-
-
-def _einsum(call: Call, equation: str, run: Callable[[Tensor, Tensor], Tensor], a: Signal, b: Signal, opened: str) -> Tensor:
-    """An einsum as a batched matrix product, so that every semiring knows it."""
-    left, rest = equation.replace(" ", "").split(",")
-    right, out = rest.split("->")
-    batch = [c for c in out if c in left and c in right]
-    summed = [c for c in left if c in right and c not in out]
-    mine, yours = [c for c in left if c not in right], [c for c in right if c not in left]
-    size = {c: n for letters, v in ((left, a.value), (right, b.value)) for c, n in zip(letters, v.shape, strict=True)}
-    if len({*left}) != len(left) or len({*right}) != len(right) or sorted(out) != sorted(batch + mine + yours):
-        raise EdgepruneError(f"{call.layer}: einsum {equation} is not a batched matrix product")
-
-    def folded(value: Tensor, letters: str, rows: list[str], columns: list[str]) -> Tensor:
-        ordered = value.permute([letters.index(c) for c in (*batch, *rows, *columns)])
-        return ordered.reshape([size[c] for c in batch] + [_volume(size, rows), _volume(size, columns)])
-
-    value = call.semiring.contract(
-        torch.matmul, folded(a.value, left, mine, summed), folded(b.value, right, summed, yours), opened
-    )
-    value = value.reshape([size[c] for c in (*batch, *mine, *yours)])
-    return value.permute([(*batch, *mine, *yours).index(c) for c in out])
-
-
-def _volume(size: dict[str, int], letters: list[str]) -> int:
-    volume = 1
-    for letter in letters:
-        volume *= size[letter]
-    return volume
-
-
-@means("scaled_dot_product_attention")
-def _attention(call: Call) -> Signal:
-    q, k, v, mask = (call.args[key] for key in ("query", "key", "value", "attn_mask"))
-    if isinstance(mask, Signal) or not all(isinstance(x, Signal) for x in (q, k, v)):
-        raise EdgepruneError(f"{call.layer}: attention whose mask is computed, or whose factors are constant, is not known here")
-    allowed = None
-    if call.args["is_causal"]:
-        allowed = torch.ones(q.value.shape[-2], k.value.shape[-2]).tril()
-    elif mask is not None:
-        allowed = (mask if mask.dtype == torch.bool else mask > -torch.inf).float()
-    return Signal(call.semiring.attend(q.value, k.value, v.value, allowed))
 
 
 @means("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like", "new_empty", "empty_like")

@@ -7,6 +7,7 @@ import io
 import math
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import EdgepruneError
 from ..files import write_atomic
 from .alive import all_alive, reserved, top
+from .compacting import compacted
 from .criteria import Context, Criterion, Refit
 from .defaults import Plan
 from .flow import Probe
@@ -29,7 +31,7 @@ from .robust import Threat, robust_accuracy
 from .training import Objective, Steering, snapshot, train
 
 if TYPE_CHECKING:
-    from ..data import Data
+    from ..data import Data, Split
 
 STATE_FILE = "pruning-state.pt"
 STATE_VERSION = 2
@@ -56,7 +58,6 @@ class Run:
     refit: Refit | None = None  # what changes the kept weights after a cut
     teacher: nn.Module | None = None  # the dense network, where its answers count in training
     objective: Objective | None = None  # what trainings minimise, where it is not the plain loss
-    threat: Threat | None = None  # and what that is against
     reserve: Masks | None = None  # a path into every output, within the last budget: what no round may cut
     records: list[Round] = field(default_factory=list)
     accuracy_before: float | None = None
@@ -65,6 +66,11 @@ class Run:
     fingerprint: dict[str, Any] = field(default_factory=dict)
     _started: float = 0.0
     _asked: tuple[int, dict[str, Tensor]] | None = None  # scores before anything was changed, and the budget they are for
+
+    @property
+    def threat(self) -> Threat | None:
+        """What trainings are against, where they are against anything."""
+        return getattr(self.objective, "threat", None)
 
     def scores(self, budget: int | None = None) -> dict[str, Tensor]:
         """The criterion's opinion of the network as it is now, for a cut to `budget` (by default the last one's)."""
@@ -86,6 +92,7 @@ class Run:
             device=self.place.device,
             seed=derived_seed(self.seed, len(self.records), 0),
             objective=self.objective,
+            aap=self.aap,
         )
 
     def select(
@@ -131,7 +138,12 @@ class Run:
         """Batch norms measured anew on the cut network."""
         if self.data is not None and self.data.train is not None:
             self.progress.phase("measuring batch norms anew")
-            recalibrate(self.module, self.data.train, place=self.place, seed=self.seed)
+            with self._small(self.data.train):
+                recalibrate(self.module, self.data.train, place=self.place, seed=self.seed)
+
+    def _small(self, split: Split) -> AbstractContextManager[Masks]:
+        """The network at the size of what is left, inside the block."""
+        return compacted(self.module, self.masks, split.first(2)[0], self.probe)
 
     def train(self, recipe: Recipe, steering: Steering | None = None) -> float | None:
         """Retrains under the masks, or as `steering` has it; the last epoch's mean loss, None where nothing is to be done."""
@@ -145,6 +157,7 @@ class Run:
             self.data.train,
             recipe,
             masks=None if steering is not None else self.masks,
+            probe=self.probe,
             steering=steering,
             teacher=self.teacher,
             objective=self.objective,
@@ -165,7 +178,8 @@ class Run:
         accuracy = None
         if self.data is not None:
             self.progress.phase("measuring accuracy")
-            accuracy = evaluate(self.module, self.data.test, place=self.place)
+            with self._small(self.data.test):
+                accuracy = evaluate(self.module, self.data.test, place=self.place)
         seconds = time.perf_counter() - self._started
         alive = self.probe.alive(self.masks).kept
         record = Round(len(self.records) + 1, self.masks.kept, alive, self.masks.total, accuracy, loss, epochs, seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ..errors import CheckFailed
 from .compacting import compacted
+from .flow import Probe
+from .layout import quick_layout
 from .masks import Masks
 from .places import Place
 from .progress import Progress
@@ -56,6 +58,7 @@ def train(
     recipe: Recipe,
     *,
     masks: Masks | None = None,
+    probe: Probe | None = None,
     steering: Steering | None = None,
     teacher: nn.Module | None = None,
     objective: Objective | None = None,
@@ -66,7 +69,8 @@ def train(
     """Trains `module` in place on `split` and returns the last epoch's mean loss; masked weights stay exactly zero.
 
     The order of the samples and the dropout depend on `seed` and the epoch alone, so a repeated call repeats its result. The
-    optimizer starts fresh. `steering` acts around every step, in place of fixed `masks`; what `teacher` answers counts as the
+    optimizer starts fresh. With `probe`, which was made of this network, channels that the masks leave without a reader are left
+    out while it trains. `steering` acts around every step, in place of fixed `masks`; what `teacher` answers counts as the
     recipe's `distill` says, and `objective` makes of that loss what is minimised. Under torchrun the processes share every batch.
     The module ends in eval mode on the CPU. Raises CheckFailed when the loss stops being finite.
     """
@@ -82,8 +86,9 @@ def train(
         with contextlib.ExitStack() as stack:
             sample = split.first(2)[0].to(fabric.device)
             if masks is not None:
-                masks = stack.enter_context(compacted(module, masks, sample))
+                masks = stack.enter_context(compacted(module, masks, sample, probe))
             stack.enter_context(enough_threads(module, sample, recipe.batch_size))
+            laid_out = stack.enter_context(quick_layout(module, sample, recipe.batch_size))
             optimizer = _optimizer(module, recipe)
             if masks is not None:
                 stack.callback(masks.hold(module, optimizer).remove)
@@ -96,6 +101,7 @@ def train(
                 steering or Steering(),
                 teacher,
                 objective or Objective(),
+                laid_out,
                 seed,
                 progress,
             )
@@ -114,6 +120,7 @@ def _epochs(
     steering: Steering,
     teacher: nn.Module | None,
     objective: Objective,
+    laid_out: Callable[[Tensor], Tensor],
     seed: int,
     progress: Progress,
 ) -> float:
@@ -132,7 +139,7 @@ def _epochs(
                     recipe.batch_size, shuffle=True, seed=derived_seed(seed, epoch), augment=recipe.augment, device=fabric.device
                 )
                 for x, y in itertools.islice(batches, steps_per_epoch):
-                    x, y, part = _share(x, y, fabric)
+                    x, y, part = _share(laid_out(x), y, fabric)
                     for group in optimizer.param_groups:
                         group["lr"] = recipe.lr_at(step, steps)
                     steering.before(step)
@@ -156,7 +163,15 @@ def _epochs(
             progress.epoch_finished(epoch + 1, recipe.epochs, loss_mean, float(seen[2] / seen[0].clamp_min(1)))
     finally:
         steering.end()
+    _same_statistics(module, fabric)
     return loss_mean
+
+
+def _same_statistics(module: nn.Module, fabric: Fabric) -> None:
+    """Batch norms measured each process's own part of the last batch: the mean of what they found is what all go on with."""
+    for buffer in module.buffers() if fabric.world_size > 1 else ():
+        if buffer.is_floating_point():
+            buffer.copy_(cast(Tensor, fabric.all_reduce(buffer.clone(), reduce_op="mean")))
 
 
 def _share(x: Tensor, y: Tensor, fabric: Fabric) -> tuple[Tensor, Tensor, float]:

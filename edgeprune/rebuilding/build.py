@@ -103,7 +103,8 @@ class Rebuild:
         """The name as one that an argument of forward may have, and no other has."""
         plain = re.sub(r"\W", "_", name)
         plain = plain if plain.isidentifier() and not keyword.iskeyword(plain) and plain != "self" else f"input_{plain}"
-        return free_name(plain, {str(node.target) for node in self.graph.nodes}.__contains__)
+        # A node whose name Python has is numbered: `input` is input_1 from then on, in the code of forward as well.
+        return free_name(plain, {name for node in self.graph.nodes for name in (str(node.target), node.name)}.__contains__)
 
     def run(self) -> fx.GraphModule:
         for name in self.source.inputs:

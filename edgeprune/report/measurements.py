@@ -55,10 +55,9 @@ def _table(profiles: Sequence[Profile]) -> RenderableType:
         table.add_row(name, *cells)
     first = profiles[0]
     cores = f"{first.device.usable_cores} cores"
-    lines = [
-        Text(f"{first.device.cpu}, {cores}, {first.device.os}"),
-        Text("resident memory holds Python, numpy and the runtime too"),
-    ]
+    lines = [Text(f"{first.device.cpu}, {cores}, {first.device.os}")]
+    if any(not profile.runtime.startswith("C (") for profile in profiles):
+        lines.append(Text("resident memory holds Python, numpy and the runtime too"))
     for profile in profiles:
         lines += [Text.assemble((f"warning: {profile.path}: ", "yellow"), each) for each in profile.warnings]
     return Group(table, *lines)
@@ -68,8 +67,11 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
     ms = words.milliseconds
     times = [profile.latency_ms for profile in profiles]
     memories = [profile.memory for profile in profiles]
+    used = [p.accelerator for p in profiles]
+    on = [("runs on", ["the CPU" if a is None else words.accelerator(a) for a in used])] if any(used) else []
     return [
         ("runtime", [p.runtime for p in profiles]),
+        *on,
         ("threads", [words.count(p.threads) for p in profiles]),
         ("file", [words.size(p.bytes) for p in profiles]),
         ("load", [ms(p.load_ms) for p in profiles]),
@@ -82,6 +84,7 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
         ("min to max", [f"{ms(t.min)} to {ms(t.max)}" for t in times]),
         ("runs", [words.count(t.n) for t in times]),
         ("runs per second", [f"{t.throughput:,.0f}" if t.throughput >= 10 else f"{t.throughput:.3g}" for t in times]),
+        *([("energy of a run", [words.energy(p.energy_mj) for p in profiles])] if any(p.energy_mj for p in profiles) else []),
         ("peak memory", [words.size(m.peak_bytes if m else None) for m in memories]),
         ("  more than before loading", [words.size(m.increase_bytes if m else None) for m in memories]),
         ("  of that not mapped from files", [words.size(m.anonymous_increase_bytes if m else None) for m in memories]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..profiling import Accelerator
+
 NOTHING = "–"
 
 
@@ -34,6 +36,17 @@ def _three(value: float, units: Sequence[str]) -> str:
         value, unit = value / 1000, unit + 1
     digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:.{digits}f} {units[unit]}"
+
+
+def energy(millijoules: float | None) -> str:
+    """0.0123 mJ"""
+    return NOTHING if millijoules is None else f"{millijoules:.3g} mJ"
+
+
+def accelerator(used: Accelerator) -> str:
+    """llvmpipe by Vulkan (software), float16, 8.8e-04 off the CPU"""
+    stands_in = " (software)" if used.software else ""
+    return f"{used.device}{stands_in}, {used.precision}, {used.largest_relative_error:.1e} off the CPU"
 
 
 def share(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 csr.py     compressed sparse rows over any number of axes, encoded and decoded
 coo.py     coordinates, decoded
+stripes.py dense blocks of the filters that keep a tap
 cost.py    the form of one layer: by file bytes, by what the runtime executes, by memory
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 from .coo import scattered
 from .cost import GOALS, Choice, Costs, Option, choose
 from .csr import Level, Sparse, decode, encode, narrow, places_of, sparse_matrix
+from .stripes import Block, by_tap, filled
 
 __all__ = [
-    "GOALS", "Choice", "Costs", "Level", "Option", "Sparse", "choose", "decode", "encode", "narrow", "places_of", "scattered",
-    "sparse_matrix",
+    "GOALS", "Block", "Choice", "Costs", "Level", "Option", "Sparse", "by_tap", "choose", "decode", "encode", "filled", "narrow",
+    "places_of", "scattered", "sparse_matrix",
 ]  # fmt: skip

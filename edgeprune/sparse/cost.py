@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import EdgepruneError
 
-GOALS = ("size", "latency", "memory")
+GOALS = ("size", "latency", "memory", "dense")
 
 # How much slower than the dense layer a smaller form may be, and how much is too little to count: 5 %, and half a microsecond.
 SLOWER, UNNOTICED = 1.05, 0.5
@@ -67,11 +67,13 @@ def choose(options: Sequence[Option], *, optimize: str = "size") -> Choice:
 
     `optimize` says what matters: "size" is the smallest file in which the layer is not SLOWER than dense, "latency" the fastest
     form, "memory" the one that takes least of it at run time. What is expanded at load serves "size" alone: it costs loading time
-    and memory.
+    and memory. "dense" takes no sparse form, because engines for GPUs read none.
     """
     if optimize not in GOALS:
         raise EdgepruneError(f"optimize={optimize!r} is not a goal; choose one of: {', '.join(GOALS)}")
     dense = options[0]
+    if optimize == "dense":
+        return Choice(dense.encoding, f"{dense.bytes:,} bytes; dense as was asked for")
     quick = [o for o in options if o.us <= dense.us * SLOWER + UNNOTICED]
     if optimize == "size":
         best = min(quick, key=lambda o: (o.bytes, o.us))

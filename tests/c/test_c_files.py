@@ -16,6 +16,7 @@ from random_graphs import build, inputs_for
 
 from edgeprune.errors import EdgepruneError, NotExportable
 from edgeprune.formats import Metadata, c, companions, load, read, write
+from edgeprune.formats.c import convolutions
 from edgeprune.formats.c.compiler import compile_c
 from edgeprune.formats.c.plan import Buffer, lower_bound, place
 from edgeprune.graph import Graph, Node, Value
@@ -208,6 +209,37 @@ def test_weights_are_read_back_as_they_were(seed: int, tmp_path: Path) -> None:
 
 def _order(weight: np.ndarray) -> tuple[tuple[int, ...], float]:
     return weight.shape, float(np.abs(weight).max(initial=0))
+
+
+def striped(share: float, whole: bool = True, goal: str = "size") -> tuple[Graph, c.Written]:
+    """A convolution of 16 to 16 channels with that share of its weights, in whole stripes or anywhere."""
+    rng = np.random.default_rng(0)
+    kept = rng.random((16, 1 if whole else 16, 3, 3)) < share
+    weight = (rng.standard_normal((16, 16, 3, 3)) * kept).astype(np.float32)
+    graph = Graph({"x": Value((16, 9, 9))}, ("conv",), (Node("conv", Conv(weight, None, (1, 1), PADDED), ("x",)),))
+    return graph, c.sources(graph, optimize=goal)
+
+
+@pytest.mark.parametrize("goal", ["size", "latency", "memory"])
+@pytest.mark.parametrize(("share", "whole", "form"), [(0.3, True, "stripes"), (0.3, False, "csr"), (0.97, False, "dense")])
+def test_stripes_are_for_filters_that_keep_taps_as_a_whole(share: float, whole: bool, form: str, goal: str) -> None:
+    assert [e.encoding for e in striped(share, whole, goal)[1].encodings] == [form]
+
+
+def test_stripes_take_less_than_the_same_weights_with_an_index_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = striped(0.3)[1].encodings[0].bytes
+    monkeypatch.setattr(convolutions, "cost", lambda form, *rest: float(form != "csr"))
+    (csr,) = striped(0.3)[1].encodings
+    assert (csr.encoding, taken < csr.bytes) == ("csr", True)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.7])
+def test_stripes_are_read_back_as_they_were(share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolutions, "cost", lambda form, *rest: float(form != "stripes"))
+    graph, _ = striped(share)
+    c.write(graph, tmp_path / "model.c")
+    (found,) = c.read(tmp_path / "model.c").tensors
+    assert (found.encoding, np.array_equal(found.array, graph.nodes[0].op.arrays["weight"])) == ("stripes", True)
 
 
 @pytest.mark.parametrize("text", ["", "int main(void) { return 0; }", "/* edgeprune: {} */", "/* edgeprune: [1 */"])

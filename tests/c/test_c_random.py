@@ -40,7 +40,7 @@ class Program:
     launcher: Sequence[str] = ()
     tools: Sequence[str] = ()
     packages: Sequence[str] = ()
-    dense: bool = False  # convolutions that may be dense are, however few weights they have
+    form: str = ""  # the one that convolutions that can take it take, whatever it costs
 
     def skip_where_it_cannot_run(self) -> None:
         missing = [tool for tool in self.tools if shutil.which(tool) is None]
@@ -60,7 +60,12 @@ def sanitized(compiler: str) -> list[Program]:
 PROGRAMS = (
     *sanitized("gcc"),
     *sanitized("clang"),
-    Program("gcc dense", ["gcc"], SANITIZED, EVERY[4::5], tools=["gcc"], dense=True),
+    Program("gcc dense", ["gcc"], SANITIZED, EVERY[4::5], tools=["gcc"], form="dense"),
+    *(
+        Program(" ".join(("gcc stripes", *width)), ["gcc"], (*SANITIZED, *width), EVERY[i::9], tools=["gcc"], form="stripes")
+        for i, width in enumerate(WIDTHS)
+    ),
+    Program("clang stripes", ["clang"], SANITIZED, EVERY[4::9], tools=["clang"], form="stripes"),
     Program("gcc optimised", ["gcc"], QUICK, EVERY[::5], tools=["gcc"]),
     Program("clang optimised", ["clang"], QUICK, EVERY[1::5], tools=["clang"]),
     Program(
@@ -96,7 +101,8 @@ def drawn(seed: int) -> Graph:
         x = (b.conv, b.conv, b.conv, b.activation, b.pool, b.residual)[int(rng.integers(6))](x)
         value = b.values[x]
         if min(value.shape[1:]) >= 3:
-            weight = b.numbers(outs, value.channels, 3, 3) * (full or rng.random((outs, value.channels, 3, 3)) < 0.3)
+            kept = rng.random((outs, value.channels, 3, 3)) < 0.3
+            weight = b.numbers(outs, value.channels, 3, 3) * (full or (kept[:, :1] if seed % 4 else kept))
             step = int(rng.choice([1, 1, 2]))
             x = b.add(Conv(weight, b.bias(outs), (step, step), ((1, 1), (1, 1))), x)
     x = b.conv(x)
@@ -106,8 +112,8 @@ def drawn(seed: int) -> Graph:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_random_graphs_are_the_same_function_in_c(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.skip_where_it_cannot_run()
-    if program.dense:
-        monkeypatch.setattr(convolutions, "DENSE_FROM", 0.0)
+    if program.form:
+        monkeypatch.setattr(convolutions, "cost", lambda form, *rest: float(form != program.form))
     seeds = program.seeds
     graphs = [drawn(seed) for seed in seeds]
     inputs = [inputs_for(graph, 2, seed) for graph, seed in zip(graphs, seeds, strict=True)]

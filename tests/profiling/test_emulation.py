@@ -18,7 +18,6 @@ from edgeprune.ops import Activation, Add
 from edgeprune.profiling import load_target
 from edgeprune.profiling.board import COMPILER, EMULATOR
 from edgeprune.profiling.emulation import EMULATORS, Emulation, emulate
-from edgeprune.profiling.native import CROSS
 from edgeprune.profiling.targets import Target
 
 CPUS = {"aarch64": "cortex-a76", "armv7": "cortex-a15", "riscv64": "rv64"}
@@ -32,7 +31,7 @@ def model(tmp_path: Path) -> Path:
 
 def target_of(isa: str) -> Target:
     """The Raspberry Pi 5 with another processor."""
-    for program in (EMULATORS[isa], CROSS[isa][0]):
+    for program in (EMULATORS[isa], c.CROSS[isa].gcc):
         if shutil.which(program) is None:
             pytest.skip(f"running {isa} code needs {program}, which is not installed")
     pi = load_target("raspberry-pi-5")
@@ -47,7 +46,7 @@ def ready(name: str) -> Target:
     """The target of this name, if what emulates it is here."""
     found = load_target(name)
     board = "qemu-system" in found.transports
-    needs = (EMULATOR, COMPILER) if board else (EMULATORS[found.hardware.isa], CROSS[found.hardware.isa][0])
+    needs = (EMULATOR, COMPILER) if board else (EMULATORS[found.hardware.isa], c.CROSS[found.hardware.isa].gcc)
     for program in needs:
         if shutil.which(program) is None:
             pytest.skip(f"emulating {name} needs {program}, which is not installed")

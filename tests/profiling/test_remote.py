@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import stat
 import sys
@@ -17,7 +18,7 @@ from sketch_graph import small_network
 
 from edgeprune.errors import EdgepruneError
 from edgeprune.formats import c
-from edgeprune.profiling import load_target, profile_on
+from edgeprune.profiling import load_target, native, profile_on
 from edgeprune.profiling.native import processor_of, read_model
 from edgeprune.profiling.remote import check_processor
 from edgeprune.profiling.result import Profile
@@ -239,3 +240,36 @@ def test_without_adb_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path
     (tmp_path / "model.c").write_text("")
     with pytest.raises(EdgepruneError, match=r"there is no adb on this machine; install it"):
         profile_on("pixel-8", tmp_path / "model.c")
+
+
+@here
+def test_a_c_model_tells_the_energy_that_was_counted_while_it_was_timed(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = tmp_path / "rapl:0"
+    counter.write_text("1000\n")
+    real = native.compile_c
+
+    def counting(command: list[str], sources: list[Path], out: Path, flags: tuple[str, ...]) -> None:
+        real(command, sources, out, (*flags, f'-DEP_COUNTERS="{tmp_path}/rapl:%d"'))
+
+    monkeypatch.setattr(native, "compile_c", counting)
+    stop = threading.Event()
+
+    def tick() -> None:
+        for count in itertools.count(1, 1000):
+            (tmp_path / "next").write_text(f"{1000 + count}\n")
+            (tmp_path / "next").replace(counter)
+            if stop.wait(0.001):
+                return
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    try:
+        found = profile_on("host", model, runs=20, min_seconds=0.3, warmup=1)
+    finally:
+        stop.set()
+        ticking.join()
+    assert found.energy_mj is not None
+    # A microjoule a microsecond or less, because the ticks come late.
+    assert 0 < found.energy_mj < 3 * found.latency_ms.mean

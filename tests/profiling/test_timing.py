@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeprune.profiling import Device, Latency, Memory, Profile, runner
+from edgeprune.profiling import Device, Latency, Memory, Profile, drivers, runner
 
 
 def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
@@ -59,11 +60,11 @@ def test_warming_up_is_so_many_runs_and_half_a_second_but_not_for_ever(
 
 
 def test_inputs_are_of_the_kind_and_size_the_model_takes() -> None:
-    x, ids = runner.make_inputs([((-1, 3), "float16"), ((1, 4), "int64")], seed=1)
+    x, ids = drivers.make_inputs([((-1, 3), "float16"), ((1, 4), "int64")], seed=1)
     assert (x.shape, x.dtype) == ((1, 3), np.float16)
     assert (ids.shape, ids.dtype) == ((1, 4), np.int64)
     assert set(ids.ravel()) <= {0, 1}
-    np.testing.assert_array_equal(x, runner.make_inputs([((-1, 3), "float16")], seed=1)[0])
+    np.testing.assert_array_equal(x, drivers.make_inputs([((-1, 3), "float16")], seed=1)[0])
 
 
 def a_profile(**changes: Any) -> Profile:
@@ -107,3 +108,33 @@ def test_a_good_profile_has_no_warnings() -> None:
 def test_a_profile_says_what_makes_it_worse_than_it_looks(changes: dict[str, Any], part: str) -> None:
     (warning,) = a_profile(**changes).warnings
     assert part in warning
+
+
+def test_short_runs_are_timed_together_and_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0]
+
+    def run() -> None:
+        now[0] += 700
+
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: now[0])
+    assert runner.runs_together(run) == 8
+    samples = runner.time_for(run, 1e-5, 100, together=8)
+    assert list(samples) == [5600, 5600]
+    found = runner.summary(samples, 8)
+    assert (found["p50"], found["n"], found["together"]) == (pytest.approx(7e-4), 16, 8)
+
+
+def test_runs_that_the_clock_can_tell_are_timed_alone() -> None:
+    assert runner.runs_together(lambda: time.sleep(1e-4)) == 1
+    assert runner.runs_together(lambda: None) > 1
+
+
+def test_energy_is_that_of_all_processors_and_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "COUNTERS", str(tmp_path / "rapl:%d"))
+    assert runner.energy() is None
+    for i, count in enumerate((1_000, 500)):
+        (tmp_path / f"rapl:{i}").write_text(f"{count}\n")
+    assert runner.energy() == 1500
+    assert runner.energy_of_a_run(1500, 3500, 10) == pytest.approx(0.2)
+    assert runner.energy_of_a_run(1500, 20, 10) is None  # it began anew
+    assert runner.energy_of_a_run(None, None, 10) is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ import torch.nn.functional as F
 from nets import CifarResNet, LeNet5, LeNet300, made_up
 from torch import Tensor, nn
 
-from edgeprune.pruning import Masks, Recipe, prunable, train
+from edgeprune.data import Split
+from edgeprune.pruning import Masks, Probe, Recipe, evaluate, prunable, train
 from edgeprune.pruning.compacting import compacted
 
 
@@ -219,3 +222,164 @@ def test_a_layer_without_weights_left_still_gives_its_bias() -> None:
     with compacted(net, masks, x[:2]) as small:
         assert small["0.weight"].numel() < masks["0.weight"].numel()
         torch.testing.assert_close(net(x), expected)
+
+
+def stream_masks(net: nn.Module, probe: Probe) -> Masks:
+    """As `sparse_masks`, without what these leave dead: channels between two layers are then live for both or for neither."""
+    return probe.alive(sparse_masks(net, 0.5))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_channels_that_nothing_reads_are_left_out_between_layers(name: str) -> None:
+    torch.manual_seed(6)
+    make, shape = NETS[name]
+    module = make().eval()
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.bias)
+            nn.init.uniform_(norm.running_mean)
+    probe = Probe(module, (torch.zeros(1, *shape),))
+    masks = stream_masks(module, probe)
+    masks.apply(module)
+    x = torch.randn(5, *shape)
+    before, expected = {key: value.clone() for key, value in module.state_dict().items()}, module(x)
+    with compacted(module, masks, x[:2], probe) as small:
+        narrow = {path: layer for path, layer in module.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+        torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-5)
+        assert small.kept == masks.kept
+        if name == "conv-norm":
+            assert any(len(norm.running_mean) < norm.num_features for norm in narrow.values())
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_training_without_the_dead_channels_is_training_under_masks(name: str) -> None:
+    torch.manual_seed(7)
+    make, shape = NETS[name]
+    whole = make().eval().double()
+    small = copy.deepcopy(whole)
+    probe = Probe(make().eval(), (torch.zeros(1, *shape),))
+    masks = stream_masks(whole, probe)
+    recipe = Recipe(1, 0.01, batch_size=64, optimizer="sgd", weight_decay=0.01)
+    for module, known in ((small, probe), (whole, None)):
+        train(module, Doubled(made_up(shape, 192).train), recipe, masks=masks, probe=known)
+    x = torch.randn(50, *shape).double()
+    torch.testing.assert_close(small(x), whole(x), rtol=1e-6, atol=1e-8)
+    for key, weight in prunable(whole).items():
+        torch.testing.assert_close(prunable(small)[key], weight, rtol=1e-6, atol=1e-9)
+
+
+class Doubled:
+    """A split in float64, in which the order of sums hardly shows."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batches(self, batch_size: int, **how: Any) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in self.split.batches(batch_size, **how):
+            yield x.double(), y
+
+    def first(self, n: int) -> tuple[Tensor, Tensor]:
+        x, y = self.split.first(n)
+        return x.double(), y
+
+
+class Maps(nn.Module):
+    """Two convolutions with something in between that a test puts there, and a head on whatever `rows` makes of the maps."""
+
+    def __init__(self, between: nn.Module) -> None:
+        super().__init__()
+        self.one, self.between, self.two, self.head = nn.Conv2d(3, 16, 3), between, nn.Conv2d(16, 16, 3), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.two(self.between(self.one(x)))).mean((2, 3)))
+
+
+class Rolled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.roll(1, 1)
+
+
+class Loud(nn.Module):
+    """Noise as wide as the maps, in training alone: the exported graph does not show it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x) if self.training else x
+
+
+class Counted(nn.Module):
+    """A layer that only training calls, at the full width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra = nn.Conv2d(16, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.extra(x) if self.training else x
+
+
+def width_inside(between: nn.Module) -> int:
+    torch.manual_seed(8)
+    module = Maps(between).eval()
+    probe = Probe(module, (torch.zeros(1, 3, 8, 8),))
+    masks = probe.full()
+    masks["one.weight"][8:] = False
+    masks["two.weight"][:, 8:] = False
+    masks.apply(module)
+    with compacted(module, masks, torch.randn(2, 3, 8, 8), probe):
+        seen = module.between.register_forward_pre_hook(lambda layer, args: widths.append(args[0].shape[1]))
+        widths: list[int] = []
+        module(torch.randn(4, 3, 8, 8))
+        seen.remove()
+    return widths[0]
+
+
+PASSING = {
+    "relu": nn.ReLU,
+    "norm": lambda: nn.BatchNorm2d(16),
+    "pool": lambda: nn.MaxPool2d(2),
+    "none left out": lambda: nn.Dropout(0.0),
+}
+MIXING = {
+    "roll": Rolled, "softmax": lambda: nn.Softmax(1), "dropout": lambda: nn.Dropout(0.5), "noise": Loud, "extra": Counted,
+    "group norm": lambda: nn.GroupNorm(4, 16), "norm over rows": lambda: nn.LayerNorm(6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("between", PASSING)
+def test_what_keeps_channels_apart_sees_only_the_live_ones(between: str) -> None:
+    assert width_inside(PASSING[between]()) == 8
+
+
+@pytest.mark.parametrize("between", MIXING)
+def test_what_mixes_channels_or_draws_for_them_sees_all(between: str) -> None:
+    assert width_inside(MIXING[between]()) == 16
+
+
+def test_a_bias_without_weights_still_reaches_its_reader() -> None:
+    torch.manual_seed(9)
+    module = Maps(nn.BatchNorm2d(16)).eval()
+    nn.init.uniform_(module.between.bias)
+    probe = Probe(module, (torch.zeros(1, 3, 8, 8),))
+    masks = probe.full()
+    masks["one.weight"][4:] = False
+    masks["two.weight"][:, 4:12] = False  # the last 4 channels hold a constant that is read
+    masks.apply(module)
+    x = torch.randn(4, 3, 8, 8)
+    expected = module(x)
+    with compacted(module, masks, x[:2], probe):
+        assert len(module.between.weight) == 8
+        torch.testing.assert_close(module(x), expected)
+
+
+def test_a_view_of_maps_keeps_the_usual_order_in_memory() -> None:
+    """`view` cannot read maps whose channels lie last; the network is trained all the same, and its weights lie as before."""
+    torch.manual_seed(10)
+    net, data = LeNet5(), made_up((1, 28, 28), 300)
+    before = [weight.stride() for weight in net.parameters()]
+    train(net, data.train, Recipe(1, 0.01, batch_size=128))
+    assert evaluate(net, data.test) >= 0
+    assert [weight.stride() for weight in net.parameters()] == before

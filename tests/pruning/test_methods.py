@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 from edgeprune.cli import main
 from edgeprune.data import ArraySplit, Data, Preprocessing, held_out
 from edgeprune.errors import EdgepruneError
-from edgeprune.pruning import METHODS, Context, Recipe, find_method, prunable, prune, train
+from edgeprune.pruning import METHODS, Context, Probe, Recipe, find_method, prunable, prune, train
 from edgeprune.pruning import run as run_file
+from edgeprune.pruning.criteria.force import force
+from edgeprune.pruning.criteria.iterative_snip import iterative_snip
 from edgeprune.pruning.run import Run
 
 DATA = made_up((16,), 512)
@@ -39,6 +42,35 @@ def test_every_method_ends_at_the_budget_all_alive_and_trained(method: str, rati
     assert (pruned.kept, pruned.alive, pruned.masks.kept) == (budget, budget, budget)
     assert all((prunable(pruned.module)[name][~mask] == 0).all() for name, mask in pruned.masks.items())
     assert pruned.rounds[-1].loss is not None
+
+
+IMAGES = made_up((1, 28, 28), 256)
+# In ten steps what nightly runs do in a hundred.
+SHORTER = {"force": partial(force, steps=10), "iterative-snip": partial(iterative_snip, steps=10)}
+
+
+def every_weight_of_lenet_is_alive(method: str, ratio: int, criterion: Any = None) -> None:
+    torch.manual_seed(0)
+    given: dict[str, Any] = {"method": method, "criterion": criterion, "rounds": 2, "epochs": 1, "batch_size": 32}
+    pruned = prune(LeNet300(), ratio, data=IMAGES, **given)
+    budget = 266_200 // ratio
+    assert (pruned.kept, pruned.alive, pruned.masks.kept) == (budget, budget, budget)
+    probe = Probe(LeNet300(), (torch.zeros(1, 1, 28, 28),))
+    assert probe.alive(pruned.masks).kept == budget
+    assert probe.outputs_reached(pruned.masks).all()
+
+
+@pytest.mark.parametrize("ratio", [4, 64, 1024])
+@pytest.mark.parametrize("method", [name for name in SINGLE_WEIGHTS if name != "obc"])
+def test_every_method_spends_the_whole_budget_of_lenet_on_alive_weights(method: str, ratio: int) -> None:
+    every_weight_of_lenet_is_alive(method, ratio, SHORTER.get(method))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [4, 64, 1024])
+@pytest.mark.parametrize("method", ["obc", *SHORTER])
+def test_the_slow_ones_too_as_they_are(method: str, ratio: int) -> None:
+    every_weight_of_lenet_is_alive(method, ratio)
 
 
 @pytest.mark.parametrize("method", SINGLE_WEIGHTS)
@@ -141,7 +173,8 @@ def test_the_dense_network_teaches_under_every_kind_of_schedule(method: str) -> 
     wrong = made_up((16,), 512)
     assert wrong.train is not None
     wrong.train.y = torch.zeros_like(wrong.train.y)
-    given: dict[str, Any] = {"method": method, "epochs": 12, "rounds": 2, "batch_size": 32, "lr": 0.01}
+    lr = 0.3 if method == "dpf" else 0.01  # of SGD, and of AdamW
+    given: dict[str, Any] = {"method": method, "epochs": 12, "rounds": 2, "batch_size": 32, "lr": lr}
     taught = prune(net(), 3, data=wrong, distill=1.0, **given)
     misled = prune(net(), 3, data=wrong, **given)
     assert taught.accuracy_after is not None

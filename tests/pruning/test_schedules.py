@@ -13,8 +13,9 @@ from nets import LeNet300, made_up
 from torch import Tensor, nn
 
 from edgeprune.pruning import Context, Masks, Recipe, prunable, prune, train
+from edgeprune.pruning import run as run_file
 from edgeprune.pruning.criteria.quotas import erk_shares
-from edgeprune.pruning.schedules import SCHEDULES, WITHIN_TRAINING
+from edgeprune.pruning.schedules import DENSE_COPY, SCHEDULES, WITHIN_TRAINING
 from edgeprune.pruning.schedules.ac_dc import SPARSE
 from edgeprune.pruning.schedules.gradual import cubic
 from edgeprune.pruning.schedules.rewiring import Rewiring
@@ -130,9 +131,10 @@ def test_rigl_leaves_out_the_update_of_the_step_that_changes_the_masks(monkeypat
     assert steps["rigl"] < steps["set"]
 
 
+@pytest.mark.parametrize("method", [name for name, each in SCHEDULES.items() if each in DENSE_COPY])
 @pytest.mark.parametrize("aap", [True, False])
-def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weights_too(
-    aap: bool, monkeypatch: pytest.MonkeyPatch
+def test_the_gradient_is_that_at_the_masked_point_and_moves_masked_weights_too(
+    aap: bool, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
     before, update = MaskedPoint.before, MaskedPoint.update
@@ -160,7 +162,7 @@ def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weight
 
     data = made_up((16,), 512)
     data.train.__class__ = Whole
-    pruned = prune(net(), 10, method="dpf", aap=aap, epochs=20, data=data, batch_size=256, lr=0.01)
+    pruned = prune(net(), 10, method=method, aap=aap, epochs=20, data=data, batch_size=256, lr=0.1)
     assert len(seen) == 20
     for masks, dense, at, gradients, restored in seen:
         fresh = LeNet300(16, 32, 16)
@@ -176,6 +178,20 @@ def test_the_gradient_of_dpf_is_that_at_the_masked_point_and_moves_masked_weight
     assert all((prunable(pruned.module)[name][~mask] == 0).all() for name, mask in pruned.masks.items())
     came_back = [(after[n] & ~first[n]).any() for (first, *_), (after, *_) in itertools.pairwise(seen) for n in after]
     assert any(came_back)
+    (_, _, _, first_gradients, dense), (_, moved, *_) = seen[:2]
+    for name, weight in moved.items():
+        assert torch.equal(weight != dense[name], first_gradients[name] != 0)
+
+
+@pytest.mark.parametrize("method", ["dpf", "dnw", "rigl"])
+def test_a_dense_copy_is_trained_by_an_optimizer_that_leaves_small_gradients_small(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AdamW moves a weight as far for a small gradient as for a large one, and masked weights, noise, displaced the others."""
+    used: list[str] = []
+    monkeypatch.setattr(run_file, "train", lambda module, split, recipe, **given: used.append(recipe.optimizer) or 0.0)
+    prune(net(), 10, method=method, data=DATA)
+    assert used == ["adamw" if method == "rigl" else "sgd"]
 
 
 def smallest(module: nn.Module, context: Context) -> dict[str, Tensor]:
@@ -214,7 +230,7 @@ def test_discovered_wirings_are_the_largest_weights_of_every_layer_at_every_step
         seen.append(self.run.masks)
 
     monkeypatch.setattr(MaskedPoint, "before", watched)
-    prune(net(), 8, method="dnw", aap=False, epochs=4, **GIVEN)
+    prune(net(), 8, method="dnw", criterion="layerwise", aap=False, epochs=4, **GIVEN)
     assert len(seen) == 4 * 8
     assert all(counts(masks) == [64, 64, 20] for masks in seen)
     assert any(not a.same(b) for a, b in itertools.pairwise(seen))

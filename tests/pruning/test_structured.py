@@ -330,6 +330,21 @@ def test_every_method_ends_within_its_budget_alive_and_smaller(method: str) -> N
                 assert (mask.any(1, keepdim=True) & live.view(1, -1, 1, 1) == mask).all(), name
 
 
+@pytest.mark.parametrize("method", ["l1-filters", "tpp", "polarization"])
+def test_what_is_left_is_retrained_without_the_filters_that_left(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net, widths = CifarResNet(1, 16), []
+
+    def seen(module: nn.Module, *args: object) -> float:
+        widths.append(len(module.layer3[0].bn1.running_mean))
+        return 0.0
+
+    monkeypatch.setattr("edgeprune.pruning.training._epochs", seen)
+    prune(net, 3, data=made_up((3, 8, 8), 64), method=method, epochs=1)
+    assert widths[:-1] == [64] * (len(widths) - 1)  # while they are being chosen all filters are there
+    assert widths[-1] < 40
+
+
 @pytest.mark.parametrize("method", ["tpp", "polarization", "stripes"])
 def test_methods_that_train_first_say_that_they_need_data(method: str) -> None:
     with pytest.raises(EdgepruneError, match="needs training data"):

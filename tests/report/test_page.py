@@ -17,11 +17,12 @@ from example_report import EXAMPLE
 
 from edgeprune.cli import main
 from edgeprune.errors import EdgepruneError
-from edgeprune.profiling import Emulation, Estimate, Profile
+from edgeprune.profiling import Accelerator, Emulation, Estimate, Profile
 from edgeprune.profiling.documents import Record, records_of
 from edgeprune.profiling.result import OpTime
 from edgeprune.report import Report
 from edgeprune.report.page import Gathered, comparison_page, gather, page, write_page
+from edgeprune.report.page.devices import comparison, titles
 from edgeprune.report.page.layer_times import layer_times
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "profile-schema.md"
@@ -138,6 +139,15 @@ def test_runs_of_the_same_name_are_told_apart(folder: Path) -> None:
     text = text_of(comparison_page([gather(folder), gather(folder)]))
     assert "run (1)" in text
     assert "run (2)" in text
+
+
+def test_profiles_that_would_be_called_the_same_are_told_apart_by_their_folders_and_accelerators() -> None:
+    used = Accelerator("gpu", "llvmpipe", "float16", 1e-3, software=True)
+    other, on_gpu = dataclasses.replace(PROFILE, path="dense/model.tflite"), dataclasses.replace(PROFILE, accelerator=used)
+    assert titles([PROFILE, other, on_gpu]) == [
+        "host: out/model.tflite", "host: dense/model.tflite", "host gpu: model.tflite"
+    ]  # fmt: skip
+    assert "llvmpipe (software), float16, 1.0e-03 off the CPU" in comparison([on_gpu])
 
 
 def test_an_estimate_tells_its_band_and_an_emulation_no_time(folder: Path) -> None:

@@ -67,6 +67,10 @@ def test_of_two_equally_fast_forms_the_smaller_is_taken() -> None:
     assert choose([DENSE, QUICK, dataclasses.replace(larger, us=15.0)], optimize="latency").encoding == "csr bands"
 
 
+def test_dense_is_taken_whatever_it_costs_where_it_is_asked_for() -> None:
+    assert choose([DENSE, EXPANDED, QUICK], optimize="dense").encoding == "dense"
+
+
 def test_an_unknown_goal_is_refused() -> None:
     with pytest.raises(EdgepruneError, match=r"'fast'.*size, latency, memory"):
         choose([DENSE], optimize="fast")

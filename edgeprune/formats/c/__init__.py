@@ -29,8 +29,9 @@ from ...graph import Graph
 from ...sparse import GOALS
 from ..artifact import LayerEncoding, Metadata, check_float
 from . import convolutions, elementwise, linears, moves, pooling, sequences
-from .building import CROSS, HOST, Built, build, file_name, identifier, memory_bytes, target_of
+from .building import HOST, Built, build, file_name, identifier, memory_bytes, target_of
 from .building import constant_bytes as _constant_bytes
+from .compiler import CROSS
 from .layout import flat
 from .lowerings import lower
 from .reading import read
@@ -103,7 +104,8 @@ def footprint(path: Path) -> tuple[int, str, int]:
 def write(graph: Graph, path: str | Path, *, metadata: Metadata | None = None, optimize: str = "size") -> Written:
     """Writes `path` (a .c file), its header and CMakeLists.txt beside it; returns how each weight is stored and the arena.
 
-    `optimize` is "size", "latency" or "memory" (sparse weights then stay sparse where dense ones would be faster).
+    `optimize` is "size", "latency", "memory" (sparse weights then stay sparse where dense ones would be faster) or "dense" (all
+    that have a dense kernel: convolutions in groups or of a few channels have none).
     """
     path = Path(path)
     if path.suffix != ".c":

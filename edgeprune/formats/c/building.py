@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import EdgepruneError, MissingExtra
-from .compiler import OPTIMISED, TARGETS, compile_c, local_compiler, native_flags, zig
+from ...errors import EdgepruneError
+from .compiler import CROSS, OPTIMISED, compile_c, compiler_name, cross_compiler, local_compiler, native_flags
 from .reading import arena_bytes, array_sizes
 
 HOST = "host"
 SMALL = ("-std=c99", "-Os", "-ffp-contract=fast", "-ffunction-sections", "-fdata-sections", "-c")
 
 
-@dataclass(frozen=True)
-class Cross:
-    """What compiles for a target: Debian's cross compiler where it is installed, else the one in the ziglang package."""
-
-    gcc: str
-    package: str
-    gcc_flags: tuple[str, ...]
-    zig_flags: tuple[str, ...]
-    suffix: str = ".so"
-
-
-def _zig(isa: str, *more: str) -> tuple[str, ...]:
-    triple, flags = TARGETS[isa]
-    return ("-target", triple, *flags, *more)
-
-
 _SHARED = (*OPTIMISED, "-shared", "-fPIC")
-_THUMB = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
-CROSS = {
-    "aarch64": Cross("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", _SHARED, _zig("aarch64", *_SHARED)),
-    "armv7": Cross(
-        "arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf", ("-mfpu=neon-vfpv4", *_SHARED), _zig("armv7", *_SHARED)
-    ),
-    "riscv64": Cross("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu", _SHARED, _zig("riscv64", *_SHARED)),
-    "x86-64": Cross(
-        "x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu", ("-march=x86-64-v3", *_SHARED), _zig("x86_64", *_SHARED)
-    ),
-    "wasm32": Cross("", "", (), (), ".wasm"),
-    "cortex-m4": Cross(
-        "arm-none-eabi-gcc", "gcc-arm-none-eabi", (*_THUMB, *SMALL),
-        ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp", *SMALL), ".o",
-    ),
-}  # fmt: skip
+# What is no shared library.
+SUFFIXES = {"wasm32": ".wasm", "cortex-m4": ".o"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +41,7 @@ def target_of(word: str) -> str:
 
 def file_name(path: Path, target: str) -> str:
     """What the model at `path` is called when it is built for a target."""
-    return f"{path.stem}-{target}{'.so' if target == HOST else CROSS[target].suffix}"
+    return f"{path.stem}-{target}{SUFFIXES.get(target, '.so')}"
 
 
 def build(path: str | Path, out: str | Path, target: str | None = None) -> Built:
@@ -89,13 +58,15 @@ def build(path: str | Path, out: str | Path, target: str | None = None) -> Built
     if target == HOST:
         command = [local_compiler()]
         compile_c(command, [path], out, (*_SHARED, *native_flags(command[0])))
-    elif target == "wasm32":
-        command = zig()
-        _build_module(path, out, command)
     else:
-        command, flags = _compiler(target)
-        compile_c(command, [path], out, flags, libraries=() if "-c" in flags else ("-lm",))
-    return Built(out, target, "zig" if len(command) > 1 else Path(command[0]).name, program_bytes(out))
+        command = cross_compiler(target)
+        if target == "wasm32":
+            _build_module(path, out, command)
+        elif target == "cortex-m4":
+            compile_c(command, [path], out, SMALL, libraries=())
+        else:
+            compile_c(command, [path], out, _SHARED)
+    return Built(out, target, compiler_name(command), program_bytes(out))
 
 
 def _build_module(path: Path, out: Path, command: Sequence[str]) -> None:
@@ -104,29 +75,18 @@ def _build_module(path: Path, out: Path, command: Sequence[str]) -> None:
     # Kernels keep next to nothing on the stack; without the bound it would take a megabyte of a page's memory.
     shape = ["-Wl,-s", "-Wl,-z,stack-size=65536"]
     shape += [f"-Wl,--export={name}" for name in (f"{prefix}_run", f"{prefix}_arena_bytes", "__heap_base")]
-    triple, flags = TARGETS["wasm32"]
     if "#include <math.h>" in path.read_text():
-        compile_c(command, [path], out, ("-target", triple, *flags, *OPTIMISED, "-mexec-model=reactor", *shape))
+        compile_c(command, [path], out, (*OPTIMISED, "-mexec-model=reactor", *shape))
     else:
         # Without a C library: zig would have to compile that one first, which takes longer than anything else.
         freestanding = ("-target", "wasm32-freestanding", "-Wl,--no-entry")
-        compile_c(command, [path], out, (*freestanding, *flags, *OPTIMISED, *shape), libraries=())
+        compile_c(command, [path], out, (*freestanding, *OPTIMISED, *shape), libraries=())
 
 
 def identifier(name: str) -> str:
     """The name as C takes it, the prefix of all that a model declares: other characters become underscores."""
     cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"m{cleaned}" if not cleaned or cleaned[0].isdigit() or cleaned[0] == "_" else cleaned
-
-
-def _compiler(target: str) -> tuple[list[str], tuple[str, ...]]:
-    cross = CROSS[target]
-    if shutil.which(cross.gcc):
-        return [cross.gcc], cross.gcc_flags
-    try:
-        return zig(), cross.zig_flags
-    except MissingExtra as error:
-        raise EdgepruneError(f"no compiler for {target} found; apt-get install {cross.package}, or: {error}") from None
 
 
 def constant_bytes(text: str) -> int:

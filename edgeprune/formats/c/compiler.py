@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import EdgepruneError, MissingExtra
@@ -18,14 +19,49 @@ from ...files import writing
 COMPILERS = ("cc", "gcc", "clang")
 OPTIMISED = ("-std=c99", "-O3", "-ffp-contract=fast")
 
-# target: (zig's name for it, more flags)
-TARGETS = {
-    "aarch64": ("aarch64-linux-musl", ()),
-    "armv7": ("arm-linux-musleabihf", ("-mcpu=cortex_a9",)),
-    "riscv64": ("riscv64-linux-musl", ()),
-    "wasm32": ("wasm32-wasi", ("-msimd128",)),
-    "x86_64": ("x86_64-linux-musl", ("-mcpu=x86_64_v3",)),
-}
+@dataclass(frozen=True)
+class Cross:
+    """What compiles for a processor: Debian's cross compiler where it is installed, else the one in the ziglang package."""
+
+    gcc: str  # "" where Debian has none
+    package: str
+    gcc_flags: tuple[str, ...]
+    zig_flags: tuple[str, ...]  # with zig's name for the processor
+
+
+# What x86 code is built for, where nobody says another level.
+X86 = "x86-64-v3"
+
+_THUMB = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+CROSS = {
+    "aarch64": Cross("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", (), ("-target", "aarch64-linux-musl")),
+    "armv7": Cross(
+        "arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf", ("-mfpu=neon-vfpv4",),
+        ("-target", "arm-linux-musleabihf", "-mcpu=cortex_a9"),
+    ),
+    "riscv64": Cross("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu", (), ("-target", "riscv64-linux-musl")),
+    "x86-64": Cross(
+        "x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu", (f"-march={X86}",),
+        ("-target", "x86_64-linux-musl", "-mcpu=x86_64_v3"),
+    ),
+    "wasm32": Cross("", "", (), ("-target", "wasm32-wasi", "-msimd128")),
+    "cortex-m4": Cross(
+        "arm-none-eabi-gcc", "gcc-arm-none-eabi", _THUMB,
+        ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"),
+    ),
+}  # fmt: skip
+
+
+def cross_compiler(target: str, x86: str = X86) -> list[str]:
+    """The command of a compiler for a target of CROSS. Raises EdgepruneError that says how to install one."""
+    cross = CROSS[target]
+    if cross.gcc and shutil.which(cross.gcc):
+        return [cross.gcc, *(flag.replace(X86, x86) for flag in cross.gcc_flags)]
+    try:
+        return [*zig(), *(flag.replace(X86.replace("-", "_"), x86.replace("-", "_")) for flag in cross.zig_flags)]
+    except MissingExtra as error:
+        gcc = f"apt-get install {cross.package}, or: " if cross.package else ""
+        raise EdgepruneError(f"no compiler for {target} found; {gcc}{error}") from None
 
 
 def local_compiler() -> str:
@@ -45,6 +81,11 @@ def zig() -> list[str]:
     if importlib.util.find_spec("ziglang") is None:
         raise MissingExtra("ziglang", "zig", "compiling for another machine")
     return [sys.executable, "-m", "ziglang", "cc"]
+
+
+def compiler_name(command: Sequence[str]) -> str:
+    """What a report calls the compiler of this command."""
+    return "zig" if "ziglang" in command else Path(command[0]).name
 
 
 def compile_c(

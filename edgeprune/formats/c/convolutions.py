@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...graph import Array
 from ...ops import Conv, ConvTranspose
+from ...sparse import Block, by_tap
 from .fuse import LARGEST, Act, Task
 from .layout import GRAIN, Layout
 from .linears import write_linear
 from .lowerings import lower
-from .rows import BLOCK, Rows, bits, in_blocks, rows_of
+from .rows import BLOCK, Rows, bits, packed, rows_of
 from .windows import Window, is_map, never_negative, source_of, tap_phases, tap_places, transposed_window, window_of
 from .writer import Place, Writer, act_text, mask_of, table_floats
 
-# Above this density every weight is read in order: measured, with one thread on x86.
-DENSE_FROM = 0.4
+# Measured, with one thread on x86, in multiply-adds of a dense layer at one place: a multiply-add with an index beside it;
+# fetching an output channel's sum for a block, or finishing it, and putting it back.
+INDEXED, FETCHED = 2.5, 10.0
 
 
 @lower(Conv)
@@ -46,9 +49,10 @@ def write_conv(w: Writer, n: Task, op: Conv, window: Window) -> None:
         _single(w, n, op, window)
         return
     outs, channels, taps, values = _weights(op, window)
-    dense = _dense_pays(w, op, len(values))
-    if dense:
-        columns, at = np.unique(np.column_stack([channels, taps]), axis=0, return_inverse=True)  # what some output reads
+    columns, at = np.unique(np.column_stack([channels, taps]), axis=0, return_inverse=True)  # what some output reads
+    at = at.reshape(-1)
+    form, blocks = _form(w, op, outs, at, columns, values)
+    if blocks:
         channels, taps = columns[:, 0], columns[:, 1:]
     layout = w.layout(n.name)
     source, planes, slots, where = _source(w, n, window, channels, taps)
@@ -58,10 +62,8 @@ def write_conv(w: Writer, n: Task, op: Conv, window: Window) -> None:
     over = [n.residual] if n.residual and w.at(n.residual).base is not source.base else []
     to = w.make(n.name, over)
     add = w.at(n.residual) if n.residual else None
-    if dense:
-        matrix = np.zeros((len(op.weight), len(places)), np.float32)
-        matrix[outs, at.reshape(-1)] = values
-        kernel, fields, stored = _dense(w, matrix, places, bias)
+    if blocks:
+        kernel, fields, stored = _blocks(w, blocks, places, bias)
     else:
         unchanged = n.act is None or (n.act == Act(0.0, LARGEST) and never_negative(n.residual or "", w.tasks))
         # Where the sum stands already, channels without weights have nothing to do.
@@ -69,35 +71,63 @@ def write_conv(w: Writer, n: Task, op: Conv, window: Window) -> None:
         kernel, fields, stored = _sparse(w, rows_of(outs, places, values, bias, skip))
     mask, tail = mask_of(layout)
     struct = w.struct(
-        "ep_dense_conv" if dense else "ep_conv", "conv", *fields.values(), layout.span, layout.plane, tail, mask, act_text(n.act)
+        "ep_blocks" if blocks else "ep_conv", "conv", *fields.values(), layout.span, layout.plane, tail, mask, act_text(n.act)
     )
     plane = w.layout(n.residual).plane if n.residual else 0
     table = w.scratch("mask", table_floats(layout))
     w.step(kernel, struct, source, "NULL" if add is None else add, str(plane), to, table)
-    how = f"{len(values) / op.weight.size:.0%} nonzero: faster without indices" if dense else "only nonzeros are multiplied"
     taps_said = _tap_table(op, window, planes)
-    w.encoded(n, "dense" if dense else "csr", stored, how, **fields, **where, plane=planes.plane, taps=taps_said)
-
-
-def _dense_pays(w: Writer, op: Conv, nonzeros: int) -> bool:
-    """Whether reading every weight in order is faster, or under `optimize="memory"` smaller."""
-    if op.groups > 1 or len(op.weight) < BLOCK:
-        return False
-    density = nonzeros / op.weight.size
-    return density * (4 + 1) >= 4 if w.optimize == "memory" else density > DENSE_FROM
-
-
-def _dense(w: Writer, matrix: Array, places: Array, bias: Array) -> tuple[str, dict[str, str | int], int]:
-    """(the kernel, the fields of its ep_dense_conv, bytes)."""
-    blocks = in_blocks(matrix)
-    fields: dict[str, str | int] = {
-        "weight": w.array("weight", blocks),
-        "bias": w.array("bias", in_blocks(bias[:, None])),
-        "places": w.array("places", places.astype(np.int32)),
-        "place_count": len(places),
-        "row_count": len(matrix),
+    how = {
+        "dense": f"{len(values) / op.weight.size:.0%} nonzero: faster without indices",
+        "stripes": f"{len(blocks)} dense blocks of filters that keep a tap: nothing else is multiplied",
+        "csr": "only nonzeros are multiplied",
     }
-    return "ep_dense_conv_all", fields, blocks.nbytes + 4 * len(places)
+    w.encoded(n, form, stored, how[form], **fields, **where, plane=planes.plane, taps=taps_said)
+
+
+def _form(w: Writer, op: Conv, outs: Array, at: Array, columns: Array, values: Array) -> tuple[str, tuple[Block, ...]]:
+    """(the encoding, its dense blocks); CSR has none. `at` says which of `columns`, channel and tap, each value multiplies."""
+    if op.groups > 1 or not len(values):
+        return "csr", ()
+    taps = np.unique(columns[:, 1:], axis=0, return_inverse=True)[1].reshape(-1)
+    forms = {
+        "csr": (),
+        "dense": by_tap(outs, at, np.zeros_like(at), values),
+        "stripes": by_tap(outs, at, taps[at], values),
+    }
+    best = min(forms, key=lambda name: cost(name, forms[name], len(op.weight), len(values), w.optimize))
+    return best, forms[best]
+
+
+def cost(form: str, blocks: Sequence[Block], rows: int, nonzeros: int, optimize: str) -> float:
+    """What a form of `rows` outputs takes: under `optimize="memory"` bytes, or else time, in multiply-adds of full tiles.
+
+    Under "dense" nothing, where that is the form, for it is asked for.
+    """
+    if optimize == "dense":
+        return float(form != "dense")
+    if optimize == "memory":
+        in_blocks = sum(4 * (b.values.size + len(b.columns)) + 2 * len(b.rows) for b in blocks)
+        return in_blocks if blocks else (4 + 1) * nonzeros + (4 + 2) * rows
+    if not blocks:
+        return nonzeros * INDEXED
+    # A tile of one output waits for its sum before it can add to it again.
+    waits = sum(len(b.columns) for b in blocks if len(b.rows) % BLOCK == 1)
+    return sum(b.values.size for b in blocks) + waits + FETCHED * (rows + sum(len(b.rows) for b in blocks))
+
+
+def _blocks(w: Writer, blocks: Sequence[Block], places: Array, bias: Array) -> tuple[str, dict[str, str | int], int]:
+    """(the kernel, the fields of its ep_blocks, bytes); a block's columns are numbers of `places`."""
+    arrays = {
+        "weight": np.concatenate([packed(block.values) for block in blocks]),
+        "bias": bias,
+        "places": np.concatenate([places[block.columns] for block in blocks]).astype(np.int32),
+        "rows": np.concatenate([block.rows for block in blocks]).astype(np.uint16),
+        "blocks": np.array([block.values.shape for block in blocks], np.int32),
+    }
+    fields: dict[str, str | int] = {what: w.array(what, numbers) for what, numbers in arrays.items()}
+    stored = sum(numbers.nbytes for what, numbers in arrays.items() if what != "bias")
+    return "ep_block_conv", {**fields, "block_count": len(blocks), "row_count": len(bias)}, stored
 
 
 def _sparse(w: Writer, rows: Rows) -> tuple[str, dict[str, str | int], int]:

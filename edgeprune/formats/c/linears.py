@@ -28,7 +28,7 @@ def _(w: Writer, n: Task) -> None:
     density = len(outs) / op.weight.size
     index_bytes = 1 if op.weight.shape[1] <= 256 else 2
     smaller = density * (4 + index_bytes) < 4
-    if not smaller if w.optimize == "memory" else density > DENSE_FROM:
+    if not smaller if w.optimize == "memory" else density > DENSE_FROM or w.optimize == "dense":
         _dense(w, n, op)
         return
     write_linear(w, n, outs, columns, op.weight[outs, columns], op.bias)

@@ -14,8 +14,9 @@ import numpy as np
 
 from ...errors import EdgepruneError
 from ...graph import Array
+from ...sparse import Block, filled
 from ..artifact import Artifact, Metadata, Operation, Tensor
-from .rows import out_of_blocks
+from .rows import unpacked
 
 MARK = "edgeprune: "
 _TYPES = {"float": np.float32, "int32_t": np.int32, "uint16_t": np.uint16, "uint8_t": np.uint8}
@@ -68,11 +69,9 @@ def _constant(text: str, name: str) -> Array:
 
 def _tensors(text: str, said: dict[str, Any]) -> list[Tensor]:
     weight = np.zeros(said["shape"], np.float32)
-    if "place_count" in said:
+    if "block_count" in said:
         bias = _constant(text, said["bias"])[: len(weight)]
-        places = _constant(text, said["places"])[: said["place_count"]].astype(np.int64)
-        matrix = out_of_blocks(_constant(text, said["weight"]), len(weight), len(places))
-        weight.reshape(len(weight), -1)[:, _columns(text, said, places)] = matrix
+        _fill(text, said, weight)
     elif said["encoding"] == "dense":
         weight[:] = _constant(text, said["weight"])[: weight.size].reshape(weight.shape)
         bias = _constant(text, said["bias"])
@@ -90,6 +89,20 @@ def _tensors(text: str, said: dict[str, Any]) -> list[Tensor]:
     if bias.any():
         made.append(Tensor(said["layer"] + ".bias", tuple(bias.shape), "float32", "dense", bias.nbytes, bias))
     return made
+
+
+def _fill(text: str, said: dict[str, Any], weight: Array) -> None:
+    """Puts the dense blocks of a convolution into its weight."""
+    sizes = _constant(text, said["blocks"])[: 2 * said["block_count"]].reshape(-1, 2).astype(np.int64)
+    rows, places = _constant(text, said["rows"]).astype(np.int64), _constant(text, said["places"]).astype(np.int64)
+    columns, numbers = _columns(text, said, places[: sizes[:, 1].sum()]), _constant(text, said["weight"])
+    of_rows, of_columns, values = (np.cumsum(part) - part for part in (sizes[:, 0], sizes[:, 1], sizes.prod(1)))
+    blocks = []
+    for (outs, ins), row, column, value in zip(sizes.tolist(), of_rows, of_columns, values, strict=True):
+        block = unpacked(numbers[value : value + outs * ins], outs, ins)
+        blocks.append(Block(rows[row : row + outs], columns[column : column + ins], block))
+    flat = weight.reshape(len(weight), -1)
+    flat[:] = filled(blocks, flat.shape)
 
 
 def _places(text: str, said: dict[str, Any], counts: Array, total: int) -> Array:

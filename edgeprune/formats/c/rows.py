@@ -8,7 +8,7 @@ import numpy as np
 
 from ...graph import Array
 
-BLOCK = 4  # output channels that the dense convolution sums at a time: EP_BLOCK in denseconv.c
+BLOCK = 4  # output channels that the convolution by blocks sums at a time: EP_BLOCK in blockconv.c
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +72,15 @@ def rows_of(outs: Array, places: Array, values: Array, bias: Array, skip: Array 
     )
 
 
-def in_blocks(matrix: Array) -> Array:
-    """[outputs, columns] as [blocks, columns, BLOCK], filled up with zero outputs."""
-    padded = np.pad(matrix, ((0, -len(matrix) % BLOCK), (0, 0)))
-    return padded.reshape(-1, BLOCK, matrix.shape[1]).swapaxes(1, 2).astype(np.float32)
+def packed(matrix: Array) -> Array:
+    """[rows, columns] as the block convolution reads it: for every BLOCK rows, or what is left of them, column after column."""
+    parts = [matrix[first : first + BLOCK].T.reshape(-1) for first in range(0, len(matrix), BLOCK)]
+    return np.concatenate([np.zeros(0), *parts]).astype(np.float32)
 
 
-def out_of_blocks(blocks: Array, rows: int, columns: int) -> Array:
-    """What `in_blocks` made them of."""
-    return blocks.reshape(-1, columns, BLOCK).swapaxes(1, 2).reshape(-1, columns)[:rows]
+def unpacked(numbers: Array, rows: int, columns: int) -> Array:
+    """What `packed` made them of."""
+    parts = [
+        numbers[first * columns : min(first + BLOCK, rows) * columns].reshape(columns, -1).T for first in range(0, rows, BLOCK)
+    ]
+    return np.concatenate([np.zeros((0, columns), np.float32), *parts])

@@ -35,6 +35,7 @@ class Context:
     device: torch.device | str = "cpu"
     seed: int = 0
     objective: Objective | None = None  # what the run trains for, where it is not the plain loss
+    aap: bool = False  # whether cuts that a criterion makes on its way are all-alive too
 
     def weights(self, module: nn.Module) -> dict[str, Tensor]:
         """The prunable weights of `module` as they are now, by name, on the CPU."""

@@ -21,5 +21,6 @@ def force(module: nn.Module, context: Context, steps: int = STEPS) -> dict[str, 
         gradients.at({name: weight * left[name] for name, weight in weights.items()})
         # The gradient of a masked weight counts too, with the value that the weight would come back with.
         scores = sensitivity(weights, gradients.mean(context.samples(enough_samples(context), step)))
+        # Not all-alive: a dead weight's score is zero, so it gives way by itself, and mending every step gained nothing.
         left = top(context.probe, scores, budget, eligible=context.masks)
     return scores

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -26,4 +28,5 @@ def synflow(module: nn.Module, context: Context, steps: int = STEPS) -> dict[str
             raise EdgepruneError("synflow's products of weights leave the range of 64-bit numbers in this network; try lamp")
         return scores
 
-    return step_by_step(context, steps, score)
+    # A dead weight has no flow, so it goes with the next cut by itself; mending every cut would only change what the flow chose.
+    return step_by_step(replace(context, aap=False), steps, score)

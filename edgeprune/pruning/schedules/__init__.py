@@ -34,8 +34,11 @@ SCHEDULES: dict[str, Schedule] = {
 # Schedules that change the masks within one training, which is then all the training there is.
 WITHIN_TRAINING = frozenset({gradual, dpf, rigl, set_, dnw, ac_dc})
 
+# Schedules that move all weights by the gradient at the masked ones, whichever those are at the time.
+DENSE_COPY = frozenset({dpf, dnw})
+
 # Schedules that take out filters or stripes as a whole, of at most the budget; all but the first train before they cut.
 STRUCTURED = frozenset({l1_filters, tpp, polarization, stripes})
 TRAINING_FIRST = STRUCTURED - {l1_filters}
 
-__all__ = ["SCHEDULES", "STRUCTURED", "TRAINING_FIRST", "WITHIN_TRAINING", "Schedule"]
+__all__ = ["DENSE_COPY", "SCHEDULES", "STRUCTURED", "TRAINING_FIRST", "WITHIN_TRAINING", "Schedule"]

@@ -28,7 +28,11 @@ def parts(found: Sequence[Gathered]) -> list[Html]:
         rows: list[list[str]] = [[title, *(read(report)[1] for _, report in runs)] for title, read in figures]
         made += [heading("All figures"), table(["", *(name for name, _ in runs)], rows, words=1)]
         made += _accuracies(runs)
-    records = [(f"{name}: {devices.title(each)}", each) for name, run in zip(names, found, strict=True) for each in run.records]
+    records = [
+        (f"{name}: {shown}", each)
+        for name, run in zip(names, found, strict=True)
+        for shown, each in zip(devices.titles(run.records), run.records, strict=True)
+    ]
     if records:
         made.append(devices.comparison([record for _, record in records], [name for name, _ in records]))
     if runs:

@@ -18,7 +18,18 @@ MOST_OPS = 16  # bars; what remains is one more
 
 
 def title(record: Record) -> str:
-    return f"{record.target}: {Path(record.path).name}"
+    used = record.accelerator if isinstance(record, Profile) else None
+    return f"{record.target}{f' {used.name}' if used else ''}: {Path(record.path).name}"
+
+
+def titles(records: Sequence[Record]) -> list[str]:
+    """A name for each; with the folder where several files would be called the same."""
+    plain = [title(record) for record in records]
+    longer = ["/".join(Path(record.path).parts[-2:]) for record in records]
+    return [
+        name if plain.count(name) == 1 else name.replace(Path(record.path).name, path)
+        for name, record, path in zip(plain, records, longer, strict=True)
+    ]
 
 
 def badge(record: Record) -> Html:
@@ -27,7 +38,7 @@ def badge(record: Record) -> Html:
 
 def comparison(records: Sequence[Record], names: Sequence[str] | None = None) -> Html:
     """Latency of everything that has one, and all figures below."""
-    shown = list(names or [title(record) for record in records])
+    shown = list(names or titles(records))
     timed = [(name, record) for name, record in zip(shown, records, strict=True) if not isinstance(record, Emulation)]
     about = "Each figure says whether it was measured, or estimated with its band; an emulator tells no time."
     parts = [heading("Devices", about)]
@@ -45,29 +56,36 @@ def _bar(name: str, record: Profile | Estimate) -> Bar:
         note = f"estimated, {words.milliseconds(record.low_ms)} to {words.milliseconds(record.high_ms)}"
         return Bar(name, record.ms, words.milliseconds(record.ms), "estimated", record.low_ms, record.high_ms, note)
     t = record.latency_ms
-    return Bar(name, t.p50, words.milliseconds(t.p50), "measured", note=f"{record.runtime}, p50 of {t.n:,} runs")
+    software = "software, " if record.accelerator and record.accelerator.software else ""
+    return Bar(name, t.p50, words.milliseconds(t.p50), "measured", note=f"{software}{record.runtime}, p50 of {t.n:,} runs")
 
 
 def _figures(records: Sequence[Record], shown: Sequence[str]) -> Html:
-    head = ["device and file", "", "what ran it", "threads", "p50", "p90", "p99", "load", "first run", "peak memory", "file",
-            "instructions", "when"]  # fmt: skip
+    head = ["device and file", "", "what ran it", "p50", "p90", "p99", "load", "first run", "peak memory", "file"]
     ms = words.milliseconds
     rows: list[list[str]] = []
     for name, record in zip(shown, records, strict=True):
         if isinstance(record, Profile):
-            t = record.latency_ms
-            ran = f"{record.runtime} on {record.device.cpu}, {record.reached}"
-            cells = [ran, str(record.threads), ms(t.p50), ms(t.p90), ms(t.p99), ms(record.load_ms), ms(record.first_run_ms),
-                     words.size(record.peak_memory_bytes), words.size(record.bytes), words.NOTHING, record.date[:10]]  # fmt: skip
+            t, used = record.latency_ms, record.accelerator
+            on = words.accelerator(used) if used else f"{record.device.cpu}, {_threads(record.threads)}"
+            times = [t.p50, t.p90, t.p99, record.load_ms, record.first_run_ms]
+            sizes = [record.peak_memory_bytes, record.bytes]
+            ran = f"{record.runtime} on {on}, {record.reached}, {record.date[:10]}"
+            cells = [ran, *map(ms, times), *map(words.size, sizes)]
         elif isinstance(record, Estimate):
-            cells = [f"nothing: a model of {record.engine}", str(record.threads), ms(record.ms), *[words.NOTHING] * 8]
+            cells = [f"nothing: a model of {record.engine}, {_threads(record.threads)}", ms(record.ms), *[words.NOTHING] * 6]
         else:
             same = "same class as here" if record.same_class else "ANOTHER class than here"
-            ran = f"{record.runtime} by {record.emulator}; {same}"
-            counted = words.operations(record.instructions)
-            cells = [ran, "1", *[words.NOTHING] * 6, words.size(record.program_bytes), counted, record.date[:10]]
+            number = record.instructions
+            counted = f"{words.operations(number)} instructions a run" if number is not None else "instructions not counted"
+            ran = f"{record.runtime} by {record.emulator}, {record.date[:10]}: {counted}, {same}"
+            cells = [ran, *[words.NOTHING] * 6, words.size(record.program_bytes)]
         rows.append([name, badge(record), *cells])
     return table(head, rows, words=3)
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def ops(record: Profile | Estimate) -> Html:

@@ -171,11 +171,7 @@ def proof(report: Report) -> Html:
 def made_by(report: Report) -> Html:
     """Commands, versions, settings."""
     run = {"seed": report.seed, "took": words.seconds(report.seconds) if report.seconds else None}
-    cards = [
-        _facts(title, facts)
-        for title, facts in (("Run", run | report.settings), ("Measured on", report.device))
-        if facts
-    ]
+    cards = [_facts(title, facts) for title, facts in (("Run", run | report.settings), ("Measured on", report.device)) if facts]
     return joined(heading("How it was made"), *commands(report), element("div", *cards, class_="cards"))
 
 
@@ -188,7 +184,11 @@ def commands(report: Report) -> tuple[Html, ...]:
 
 
 def _facts(title: str, facts: Mapping[str, object]) -> Html:
-    said = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items() if value is not None}
+    said = {
+        name: value if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
+        for name, value in facts.items()
+        if value is not None
+    }
     pairs = [part for name, value in said.items() for part in (element("dt", name.replace("_", " ")), element("dd", value))]
     return element("div", element("h3", title), element("dl", *pairs), class_="card")
 
