@@ -2,7 +2,6 @@
 
     python benchmarks/zoo.py                 what is missing in zoo.json, the smallest first
     python benchmarks/zoo.py resnet18        these, again
-    python benchmarks/zoo.py --tied          the bound that keeps ties, where a row lacks it
     python benchmarks/zoo.py --table         the table alone
 
 Nets are made as if trained: batch norm statistics, norms, biases and layer scales away from their defaults, so that a dead
@@ -143,18 +142,6 @@ def made(name: str) -> Any:
     return half_dead(as_if_trained(torchvision.models.get_model(name, weights=None, **SETTINGS.get(name, {}))))
 
 
-def measure_tied(name: str) -> list[int]:
-    """[numbers in the matrices of layers after `shrink`, the bound on them]."""
-    import torch
-
-    from edgeprune.capturing import capture
-    from edgeprune.passes import shrink
-
-    size = SIZES.get(name, 224)
-    graph = capture(made(name), torch.zeros(1, 3, size, size))
-    return [matrices(shrink(graph)), tied(graph)]
-
-
 def measure(name: str) -> dict[str, Any]:
     import numpy as np
     import torch
@@ -258,23 +245,23 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
             lines.append(f"| {name} | failed: {r['failed']} |" + " |" * 15)
             continue
         cells = [
-            name, millions(r["params"]), millions(r["nonzero"]), millions(r["kept"]), f"{r['tied'][0] / r['tied'][1]:.3f}" if "tied" in r else "–", millions(r["size"]), millions(r["indices"]),
+            name, millions(r["params"]), millions(r["nonzero"]), millions(r["kept"]), f"{r['tied'][0] / r['tied'][1]:.3f}", millions(r["size"]), millions(r["indices"]),
             millions(r["least"]), f"{r['size'] / r['least']:.3f}", millions(r["ideal"]), f"{r['size'] / r['ideal']:.3f}",
-            millions(r["gateless"]) if "gateless" in r else "–",
-            f"{max(r['error']):.0e}", number(r.get("rounding")), number(r.get("error64")), number(r["other"]),
+            millions(r["gateless"]),
+            f"{max(r['error']):.0e}", number(r["rounding"]), number(r["error64"]), number(r["other"]),
             f"{sum(r['seconds']):.1f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     done = [r for r in rows.values() if "failed" not in r]
-    exact = sum(max(r["error"]) <= max(1e-5, 10 * (r.get("rounding") or 0)) for r in done)
-    held = [r["tied"][0] / r["tied"][1] for r in done if "tied" in r]
+    exact = sum(max(r["error"]) <= max(1e-5, 10 * r["rounding"]) for r in done)
+    held = [r["tied"][0] / r["tied"][1] for r in done]
     near, close = (sum(r["size"] <= 1.05 * r[bound] for r in done) for bound in ("least", "ideal"))
     usual, total = (sorted(sum(r["seconds"][:n]) for r in done) for n in (2, 3))
     lines += [
         "",
         f"{len(rows)} nets: {exact} within 1e-5 or ten times their own float32 rounding; "
-        f"{sum(r.get('error64', 1) <= 1e-10 for r in done)} within 1e-10 in float64, of the "
-        f"{sum('error64' in r for r in done)} where that was run; with ties kept {sum(x <= 1.02 for x in held)} of {len(held)} within 2 % of the bound that keeps them; "
+        f"{sum(r['error64'] <= 1e-10 for r in done)} within 1e-10 in float64; with ties kept {sum(x <= 1.02 for x in held)} within 2 % "
+        f"of the bound that keeps them; "
         f"with optimize=size {near} within 5 % of the least, "
         f"{close} within 5 % of the ideal; "
         f"median {usual[len(usual) // 2]:.1f} s of capture and shrink, {total[len(total) // 2]:.1f} s with the second shrink, by "
@@ -287,19 +274,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("nets", nargs="*")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--tied", action="store_true")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         json.dump(measure(options.nets[0]), sys.stdout)
         return
     rows = json.loads(STORE.read_text()) if STORE.exists() else {}
-    if options.tied:
-        for name in options.nets or [n for n in by_size() if n in rows and "tied" not in rows[n]]:
-            rows[name]["tied"] = measure_tied(name)
-            STORE.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-            sys.stderr.write(f"{name}: {rows[name]['tied']}\n")
-    elif not options.table:
+    if not options.table:
         for name in options.nets or [n for n in by_size() if n not in rows]:
             command = [sys.executable, __file__, "--one", name]
             environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -23,11 +23,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from zoo import SETTINGS, SIZES, by_size
+
 HERE = Path(__file__).parent
 STORE, TABLE = HERE / "zoo_formats.json", HERE / "zoo_formats.md"
 LIMIT_S = 1800
-SIZES = {"inception_v3": 299}
-SETTINGS = {name: {"init_weights": False, "aux_logits": False} for name in ("googlenet", "inception_v3")}
 
 
 def as_if_trained_and_pruned(module: Any) -> Any:
@@ -141,14 +141,6 @@ def table(rows: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def names_by_size() -> list[str]:
-    from edgeprune.vision import torchvision
-
-    models = torchvision.models
-    sizes = {n: models.get_model_weights(n).DEFAULT.meta["num_params"] for n in models.list_models(module=models)}
-    return sorted(sizes, key=lambda name: sizes[name])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
@@ -158,7 +150,7 @@ def main() -> None:
         print(json.dumps(measure(asked.one)))
         return
     stored: dict[str, Any] = json.loads(STORE.read_text()) if STORE.exists() else {}
-    names = names_by_size()
+    names = by_size()
     for name in asked.names or [n for n in names if "left" not in stored.get(n, {})]:
         command = [sys.executable, __file__, "--one", name]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent)}

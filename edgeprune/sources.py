@@ -16,6 +16,7 @@ from torch import nn
 from . import formats
 from .capturing import capture
 from .checkpoint import Loaded, load
+from .checkpoint.pretrained import SPEC
 from .data import Data, Preprocessing, load_data
 from .errors import CheckFailed, EdgepruneError, MissingExtra
 from .formats import Metadata, Runner
@@ -56,10 +57,12 @@ class Source:
         if Path(self.path).suffix.lower() == ".onnx":
             loaded, stored = _from_onnx(Path(self.path), self.model, self.input_shape)
             return self._judged(loaded, stored, with_data)
-        # A state dict does not say what its network takes; its data does.
-        said = load_data(self.data, input_shape=self.input_shape) if self.data and self.model else None
+        new_head = str(self.model).startswith(SPEC)
+        # A state dict does not say what its network takes, nor a pre-trained one how many classes there are; its data does.
+        asked = self.data if self.model and (new_head or self.input_shape is None) else None
+        said = load_data(asked, input_shape=self.input_shape) if asked else None
         args = dict(self.model_args)
-        if said is not None and said.classes and str(self.model).startswith("transformers:"):
+        if new_head and said is not None and said.classes:
             args.setdefault("num_labels", len(said.classes))
         shape = self.input_shape or (None if said is None else said.input_shape)
         loaded = load(

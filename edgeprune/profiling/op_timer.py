@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    folder = sys.path.pop(0)  # its files must not stand in for other modules
+    del sys.path[0]  # this folder: its files must not stand in for other modules
 
 import argparse
 import ctypes

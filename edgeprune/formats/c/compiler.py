@@ -19,6 +19,7 @@ from ...files import writing
 COMPILERS = ("cc", "gcc", "clang")
 OPTIMISED = ("-std=c99", "-O3", "-ffp-contract=fast")
 
+
 @dataclass(frozen=True)
 class Cross:
     """What compiles for a processor: Debian's cross compiler where it is installed, else the one in the ziglang package."""
