@@ -209,7 +209,7 @@ def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, A
         found = _profile_of_c(path, model, compiler, ready, samples, folder, settings["runs"], seed)
         return dataclasses.replace(found, energy_mj=energy)
 
-    found = middle_of(trial)
+    found = middle_of(trial, folder.deadline)
     model.split(folder.get("outputs"))
     if not ops:
         return found
