@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EdgepruneError
+from ..formats import require_safe
 from . import op_times
 from .adb import ADB
 from .c_op_times import marked_source, times_in_c
@@ -72,6 +73,8 @@ def profile_on(
         raise EdgepruneError(f"threads is {threads}; a C model runs on one thread")
     accelerator = accelerator or target.accelerator
     check_accelerator(model, accelerator, ops=ops)
+    if suffix != ".c":
+        require_safe(model)
     transport = transport_for(target, host)
     if isinstance(transport, Local) and suffix != ".c":
         found = profile(
@@ -206,7 +209,7 @@ def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, A
         found = _profile_of_c(path, model, compiler, ready, samples, folder, settings["runs"], seed)
         return dataclasses.replace(found, energy_mj=energy)
 
-    found = middle_of(trial)
+    found = middle_of(trial, folder.deadline)
     model.split(folder.get("outputs"))
     if not ops:
         return found
