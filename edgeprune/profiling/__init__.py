@@ -10,6 +10,8 @@ records.py  dataclasses to plain JSON types and back
 
 targets.py       devices: folders with a target.toml, checked; detection.py finds this machine's figures
 remote.py        profile a file on a target
+c_program.py     a C model as a timing program there
+browser.py       a C model in a browser: browser_timer.js times it; chromium.py drives headless Chromium
 transport.py     a shell on a device, a fresh folder there; ssh.py and adb.py reach it
 device_facts.py  what a device says about itself
 emulation.py     a C model on another processor by qemu; count_instructions.c is its plugin
@@ -26,10 +28,10 @@ from .emulation import Emulation, emulate
 from .estimate import Estimate, estimate
 from .measure import compare, profile
 from .remote import profile_on
-from .result import Accelerator, Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
+from .result import Accelerator, Browser, Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
 from .targets import Target, load_target
 
 __all__ = [
-    "Accelerator", "Comparison", "Conditions", "Device", "Emulation", "Estimate", "Latency", "Memory", "Profile", "Ratio",
-    "Target", "compare", "emulate", "estimate", "load_target", "profile", "profile_on",
+    "Accelerator", "Browser", "Comparison", "Conditions", "Device", "Emulation", "Estimate", "Latency", "Memory", "Profile",
+    "Ratio", "Target", "compare", "emulate", "estimate", "load_target", "profile", "profile_on",
 ]  # fmt: skip

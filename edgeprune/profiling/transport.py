@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -313,3 +313,12 @@ def folder_on(transport: Transport, limit: float, base: str | None = None) -> It
     """A fresh folder for at most `limit` seconds."""
     with Folder(transport, time.monotonic() + limit, base) as made:
         yield made
+
+
+def words_of(folder: Folder, program: str) -> Callable[[int, str], str]:
+    """What became of a program there, from its exit status and error output."""
+
+    def explain(status: int, noise: str) -> str:
+        return folder.explained(folder.transport.ended(Done(status, b"", noise)), f"running {Path(program).name}")
+
+    return explain

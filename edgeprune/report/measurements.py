@@ -67,8 +67,8 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
     ms = words.milliseconds
     times = [profile.latency_ms for profile in profiles]
     memories = [profile.memory for profile in profiles]
-    used = [p.accelerator for p in profiles]
-    on = [("runs on", ["the CPU" if a is None else words.accelerator(a) for a in used])] if any(used) else []
+    on = [("runs on", [words.runs_on(p) for p in profiles])] if any(p.accelerator or p.browser for p in profiles) else []
+    modules = [("module and its memory", [words.module(p.browser) for p in profiles])] if any(p.browser for p in profiles) else []
     return [
         ("runtime", [p.runtime for p in profiles]),
         *on,
@@ -85,6 +85,7 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
         ("runs", [words.count(t.n) for t in times]),
         ("runs per second", [f"{t.throughput:,.0f}" if t.throughput >= 10 else f"{t.throughput:.3g}" for t in times]),
         *([("energy of a run", [words.energy(p.energy_mj) for p in profiles])] if any(p.energy_mj for p in profiles) else []),
+        *modules,
         ("peak memory", [words.size(m.peak_bytes if m else None) for m in memories]),
         ("  more than before loading", [words.size(m.increase_bytes if m else None) for m in memories]),
         ("  of that not mapped from files", [words.size(m.anonymous_increase_bytes if m else None) for m in memories]),

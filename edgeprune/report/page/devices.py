@@ -66,8 +66,8 @@ def _figures(records: Sequence[Record], shown: Sequence[str]) -> Html:
     rows: list[list[str]] = []
     for name, record in zip(shown, records, strict=True):
         if isinstance(record, Profile):
-            t, used = record.latency_ms, record.accelerator
-            on = words.accelerator(used) if used else f"{record.device.cpu}, {_threads(record.threads)}"
+            t, special = record.latency_ms, record.accelerator or record.browser
+            on = words.runs_on(record) if special else f"{record.device.cpu}, {_threads(record.threads)}"
             times = [t.p50, t.p90, t.p99, record.load_ms, record.first_run_ms]
             sizes = [record.peak_memory_bytes, record.bytes]
             ran = f"{record.runtime} on {on}, {record.reached}, {record.date[:10]}"
