@@ -18,7 +18,9 @@ from torch import nn
 from edgeprune.checkpoint import load, save_checkpoint
 from edgeprune.data import Preprocessing, load_data
 from edgeprune.errors import EdgepruneError
+from edgeprune.formats import load as load_artifact
 from edgeprune.models import lenet_5, lenet_300_100
+from edgeprune.profiling import profile
 
 # --- the project's own file
 
@@ -245,6 +247,9 @@ def test_a_program_with_a_pickle_that_would_run_code_is_refused(tmp_path: Path, 
         ),
     )
     assert "--allow-pickle" in refusal(path)
+    for used in (load_artifact, profile):  # as an artifact, which is trusted no more than a checkpoint
+        with pytest.raises(EdgepruneError, match=r"could run code when read.*edgeprune export .* --allow-pickle --target pt2"):
+            used(path)
     assert not (tmp_path / "ran").exists()
 
 

@@ -28,18 +28,19 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"graph", "sparse", "formats", "parity", "profiling"},
     "inspection": {"graph", "ops", "passes", "sparse", "formats", "report"},
     "vision": set(),
+    "plain_programs": set(),
     "laying": {"graph", "ops"},
     "capturing": {"graph", "ops", "laying"},
     "importing": {"graph", "ops", "laying", "sparse"},
-    "rebuilding": {"graph", "ops", "formats"},
+    "rebuilding": {"graph", "ops", "formats", "plain_programs"},
     "encoders": {"vision"},
     "models": {"vision", "encoders"},
     "data": {"vision", "models"},
-    "checkpoint": {"vision", "models", "data"},
+    "checkpoint": {"vision", "models", "data", "plain_programs"},
     "pruning": {"vision", "data"},
 }
 TOP = {"__init__", "__main__", "cli", "pipeline", "delivery", "sources", "runlog", "commands"}
-TORCH_SIDE = {"vision", "encoders", "capturing", "rebuilding", "models", "data", "checkpoint", "pruning", *TOP}
+TORCH_SIDE = {"vision", "plain_programs", "encoders", "capturing", "rebuilding", "models", "data", "checkpoint", "pruning", *TOP}
 
 
 def part_of(path: Path) -> str:

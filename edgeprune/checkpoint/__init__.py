@@ -2,7 +2,7 @@
 
 reading.py      bytes to plain objects, refusing what would run code
 safetensors.py  the same for .safetensors
-programs.py     the same for what torch.export saved; plain_programs.py says whether that is safe
+programs.py     the same for what torch.export saved
 state.py        finds the state dict and stored masks, and fits them to a network
 pretrained.py   folders of Hugging Face, and heads that they do not have yet
 masks.py        the masks of another run

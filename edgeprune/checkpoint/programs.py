@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import EdgepruneError
-from .plain_programs import require_plain
+from ..plain_programs import require_plain
 
 log = logging.getLogger("edgeprune")
 

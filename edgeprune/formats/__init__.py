@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import EdgepruneError
+from ..errors import EdgepruneError, MissingExtra
 from ..files import write_atomic
 from ..graph import Graph
 from ..sparse import Costs
@@ -31,7 +31,7 @@ FORMATS = {
 
 __all__ = [
     "FORMATS", "Artifact", "Footprint", "LayerEncoding", "Metadata", "Operation", "Runner", "Tensor", "companions", "footprint",
-    "load", "module_of", "read", "write",
+    "load", "module_of", "read", "require_safe", "write",
 ]  # fmt: skip
 
 
@@ -40,7 +40,12 @@ def module_of(path: str | Path) -> ModuleType:
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise EdgepruneError(f"{path}: no format is called {suffix or 'that'!r}; use one of: {', '.join(FORMATS)}")
-    return importlib.import_module(f".{FORMATS[suffix]}", __name__)
+    try:
+        return importlib.import_module(f".{FORMATS[suffix]}", __name__)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtra("torch", "torch", f"a {suffix} file") from None
 
 
 def write(
@@ -80,6 +85,13 @@ def footprint(path: str | Path) -> Footprint:
     """The size of the file at `path`; of a C model what it adds to the program around it, not the length of its text."""
     path, module = _present(path), module_of(path)
     return Footprint(*module.footprint(path)) if hasattr(module, "footprint") else Footprint(path.stat().st_size)
+
+
+def require_safe(path: str | Path) -> None:
+    """Raises EdgepruneError when reading the artifact could run code that it holds: a .pt2 file can hold some."""
+    module = module_of(path)
+    if hasattr(module, "require_safe"):
+        module.require_safe(Path(path))
 
 
 def load(path: str | Path, *, threads: int = 1, runtime: str | None = None, delegate: str | Path | None = None) -> Runner:

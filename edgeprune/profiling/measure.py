@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EdgepruneError
+from ..formats import require_safe
 from . import op_times
 from .device_facts import conditions
 from .drivers import ACCELERATORS, RUNTIMES, accelerators
@@ -70,6 +71,7 @@ def profile(
     """
     model = checked(path, threads=threads, runs=runs, min_seconds=min_seconds, warmup=warmup, runtime=runtime)
     check_accelerator(model, accelerator, ops=ops)
+    require_safe(model)
     options = [*options_for(threads, warmup, runtime, seed, accelerator), "--runs", str(runs), "--min-seconds", str(min_seconds)]
     before = conditions_here()
     deadline = time.monotonic() + timeout
@@ -118,6 +120,7 @@ def compare(
     models = [checked(path, **settings, runtime=each) for path, each in zip(paths, asked, strict=True)]
     for model in models:
         check_accelerator(model, accelerator)
+        require_safe(model)
     deadline = time.monotonic() + timeout
     trials = []
     each_runs, each_seconds = math.ceil(runs / FRESH_PROCESSES), min_seconds / FRESH_PROCESSES

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EdgepruneError
+from ..formats import require_safe
 from . import op_times
 from .adb import ADB
 from .browser import profile_in_browser
@@ -63,6 +64,8 @@ def profile_on(
     check_accelerator(model, accelerator, ops=ops)
     if target.kind == "browser":
         return _in_browser(target, model, settings, host=host, workdir=workdir, ops=ops, timeout=timeout, seed=seed)
+    if suffix != ".c":
+        require_safe(model)
     transport = transport_for(target, host)
     if isinstance(transport, Local) and suffix != ".c":
         found = profile(

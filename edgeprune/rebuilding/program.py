@@ -13,6 +13,7 @@ from ..errors import EdgepruneError
 from ..formats.artifact import LayerEncoding, Metadata, Runner, check_float
 from ..formats.patterns import integer_inputs
 from ..graph import Array, Graph
+from ..plain_programs import require_plain
 from . import to_module
 
 
@@ -74,8 +75,15 @@ class ProgramRunner(Runner):
         return list(self._made)
 
 
+def require_safe(path: Path) -> None:
+    """Refuses a file that could run code when it is read."""
+    remedy = f"read it as a checkpoint and write it anew: edgeprune export {path} --allow-pickle --target pt2"
+    require_plain(str(path), path.read_bytes(), remedy)
+
+
 def load(path: Path, threads: int, runtime: str | None) -> Runner:
     """The program, ready to run in PyTorch."""
     if runtime not in (None, "torch"):
         raise EdgepruneError(f"runtime={runtime!r} cannot run .pt2; choose: torch")
+    require_safe(path)
     return ProgramRunner(path, threads)

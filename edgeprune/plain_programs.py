@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..errors import EdgepruneError
+from .errors import EdgepruneError
 
 # A size: numbers, symbols such as s77, sympy's classes, and the assumptions about a symbol.
 _SIZE = re.compile(r"(?:'[a-z]+\d+'|\b[a-z_]+(?==)|\b[a-z]{1,3}\d+\b|\b[A-Z][A-Za-z]*\b|\b\d+\b|[\s+\-*/(),<>=])*")
@@ -36,8 +36,19 @@ _TEXTS = {
 _RAW = re.compile(r"(?:weight|tensor)_\d+")
 
 
-def require_plain(where: str, data: bytes) -> None:
-    """EdgepruneError naming what in the archive could run code, or that it is damaged."""
+def require_plain(where: str, data: bytes, remedy: str = "pass --allow-pickle") -> None:
+    """EdgepruneError naming what in the archive could run code and, for whoever trusts it, the remedy; or that it is damaged."""
+    try:
+        _check(where, data)
+    except _Suspect as suspect:
+        raise EdgepruneError(f"{where} holds {suspect}, which could run code when read; if you trust it, {remedy}") from None
+
+
+class _Suspect(Exception):
+    """What an archive holds that could run code."""
+
+
+def _check(where: str, data: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
@@ -54,7 +65,7 @@ def require_plain(where: str, data: bytes) -> None:
                 table = json.loads(content)
             except (ValueError, RecursionError):
                 raise EdgepruneError(f"{where} is damaged: {name} is no JSON; copy or save it again") from None
-            _check_table(where, table)
+            _check_table(table)
             if name.endswith("_config.json"):
                 folder = name.rpartition("/")[0]
                 for path, is_pickle in _payloads(table):
@@ -68,7 +79,7 @@ def require_plain(where: str, data: bytes) -> None:
         try:
             torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except Exception:  # a pickle raises nearly anything
-            raise _refused(where, f"the file {name}") from None
+            raise _Suspect(f"the file {name}") from None
 
 
 def _payloads(table: Any) -> list[tuple[str, bool]]:
@@ -77,7 +88,7 @@ def _payloads(table: Any) -> list[tuple[str, bool]]:
     return [(str(e.get("path_name")), e.get("use_pickle") is not False) for e in each if isinstance(e, dict)]
 
 
-def _check_table(where: str, table: Any) -> None:
+def _check_table(table: Any) -> None:
     pending = [table]
     while pending:
         value = pending.pop()
@@ -89,11 +100,11 @@ def _check_table(where: str, table: Any) -> None:
                 if not isinstance(text, str):
                     continue
                 if key == "expr_str" and not _SIZE.fullmatch(text):
-                    raise _refused(where, f"the size {text[:60]!r}")
+                    raise _Suspect(f"the size {text[:60]!r}")
                 if key == "target" and not _TARGET.fullmatch(text):
-                    raise _refused(where, f"the operation {text[:60]!r}")
+                    raise _Suspect(f"the operation {text[:60]!r}")
                 if key in ("in_spec", "out_spec") and not _plain_containers(text):
-                    raise _refused(where, "a container of its own kind")
+                    raise _Suspect("a container of its own kind")
 
 
 def _plain_containers(text: str) -> bool:
@@ -110,7 +121,3 @@ def _plain_containers(text: str) -> bool:
                 return False
             pending += value.values()
     return True
-
-
-def _refused(where: str, what: str) -> EdgepruneError:
-    return EdgepruneError(f"{where} holds {what}, which could run code when read; if you trust it, pass --allow-pickle")
