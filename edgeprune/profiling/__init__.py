@@ -16,6 +16,7 @@ transport.py     a shell on a device, a fresh folder there; ssh.py and adb.py re
 device_facts.py  what a device says about itself
 emulation.py     a C model on another processor by qemu; count_instructions.c is its plugin
 board.py         the same on an emulated microcontroller: board_runner.c with board.ld
+tool.py          a runtime's own benchmark program: benchmark_model.py and perf_test.py call and read them; tool_result.py
 estimate.py      how long a file would take on a target; work.py is what its ops have to do
 wherever.py      the best figure that can be had now
 documents.py     profile.json read back
@@ -30,8 +31,11 @@ from .measure import compare, profile
 from .remote import profile_on
 from .result import Accelerator, Browser, Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
 from .targets import Target, load_target
+from .tool import profile_with_tool
+from .tool_result import ToolProfile
 
 __all__ = [
     "Accelerator", "Browser", "Comparison", "Conditions", "Device", "Emulation", "Estimate", "Latency", "Memory", "Profile",
-    "Ratio", "Target", "compare", "emulate", "estimate", "load_target", "profile", "profile_on",
+    "Ratio", "Target", "ToolProfile", "compare", "emulate", "estimate", "load_target", "profile", "profile_on",
+    "profile_with_tool",
 ]  # fmt: skip

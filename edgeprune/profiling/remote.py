@@ -39,6 +39,7 @@ def profile_on(
     seed: int = 0,
     ops: bool = False,
     accelerator: str | None = None,
+    browser: str | None = None,
 ) -> Profile:
     """Load time, first run, latency and peak memory of a .tflite, .onnx, .pt2 or .c model on a device.
 
@@ -46,6 +47,9 @@ def profile_on(
     devices that adb sees. Any other file than .c runs in a Python there, `python` or else python3, which needs numpy and a
     runtime; a .c file is compiled here into a static program, which needs nothing there. Files go into a fresh folder in
     `workdir`, by default the device's place for temporary files, and are removed again whatever happens.
+
+    In a browser of this machine (the target wasm) a .c file runs as WebAssembly; `browser` is the path of a Chromium, by default
+    the first that is installed.
 
     The other arguments are those of `profile`. Raises EdgepruneError when the device cannot be reached, is full, is another
     processor than the target, cannot run the file, is lost on the way, or when it all takes longer than `timeout` seconds.
@@ -63,7 +67,12 @@ def profile_on(
     accelerator = accelerator or target.accelerator
     check_accelerator(model, accelerator, ops=ops)
     if target.kind == "browser":
-        return _in_browser(target, model, settings, host=host, workdir=workdir, ops=ops, timeout=timeout, seed=seed)
+        rest = {"browser": browser, "timeout": timeout, "seed": seed}
+        return _in_browser(target, model, settings, host=host, workdir=workdir, ops=ops, **rest)
+    if browser is not None:
+        raise EdgepruneError(
+            f"{target.name} is no browser, but {browser} was named as one; leave it out (--binary), or take wasm"
+        )
     if suffix != ".c":
         require_safe(model)
     transport = transport_for(target, host)
@@ -74,7 +83,8 @@ def profile_on(
         return replaced(check_gpu(found, target), target, transport, found.before, found.after)
     if isinstance(transport, ADB) and suffix != ".c":
         raise EdgepruneError(
-            f"{model} cannot be measured on {transport.name}: Android has no Python; write the model as C and measure that there"
+            f"{model} cannot run on {transport.name}: Android has no Python; write the model as C and measure that there, "
+            "or name a benchmark program with --binary"
         )
     with Folder(transport, time.monotonic() + timeout, workdir) as folder:
         check_processor(target, folder)
@@ -97,7 +107,7 @@ def _in_browser(
         if given:
             raise EdgepruneError(f"a browser of this machine runs the model as one whole; leave out {word}")
     before = conditions_here()
-    found = profile_in_browser(target, model, settings, browser=None, **rest)
+    found = profile_in_browser(target, model, settings, **rest)
     return dataclasses.replace(
         found, target=target.name, reached="a browser on this machine", before=before, after=conditions_here()
     )

@@ -8,7 +8,7 @@ from typing import IO
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..profiling import Comparison, Profile
+from ..profiling import Comparison, Profile, ToolProfile
 from . import words
 from .terminal import console_for, plain_table
 
@@ -22,6 +22,39 @@ def print_profile(profile: Profile, stream: IO[str] | None = None) -> None:
         console_for(stream).print(Text(f"ops: {profile.ops_by}"))
 
 
+def print_tool_profile(profile: ToolProfile, stream: IO[str] | None = None) -> None:
+    """Writes what a benchmark program said; what it did not say is left out."""
+    ms, t = words.milliseconds, profile.latency_ms
+    table = plain_table("Profile")
+    table.add_column("")
+    table.add_column(Text(profile.path), justify="right", overflow="fold")
+    figures = {"p5": t.p5, "p50": t.p50, "p90": t.p90, "p95": t.p95, "p99": t.p99, "mean": t.mean, "std": t.std}
+    spread = f"{ms(t.min)} to {ms(t.max)}" if t.min is not None else None
+    memory = {
+        "peak memory": profile.memory.peak_bytes,
+        "memory more than at start, loaded": profile.memory.load_bytes,
+        "  in the end": profile.memory.increase_bytes,
+    }
+    rows = {
+        "threads": words.count(profile.threads),
+        "file": words.size(profile.bytes),
+        **{name: ms(each) for name, each in (("load", profile.load_ms), ("first run", profile.first_run_ms)) if each is not None},
+        **{name: ms(each) for name, each in figures.items() if each is not None},
+        **({"min to max": spread} if spread else {}),
+        "runs": words.count(t.n),
+        **{name: words.size(each) for name, each in memory.items() if each is not None},
+    }
+    for name, cell in rows.items():
+        table.add_row(name, cell)
+    head = Text(f"{profile.provenance} on {profile.target}, {profile.reached}, by {profile.tool}", style="bold")
+    unsaid = [name for name in ("p50", "p90", "p99") if figures[name] is None]
+    lines: list[RenderableType] = [Text(profile.command), Text(f"{profile.device.cpu}, {profile.device.os}")]
+    lines += [Text(f"{profile.tool} does not say: {', '.join(unsaid)}")] if unsaid else []
+    lines += [Text.assemble(("warning: ", "yellow"), each) for each in profile.warnings]
+    timed = [_ops(profile)] if profile.ops else [Text(f"ops: {profile.ops_by}")] if profile.ops_by else []
+    console_for(stream).print(Group(head, table, *lines, *timed))
+
+
 def print_comparison(comparison: Comparison, stream: IO[str] | None = None) -> None:
     """Writes several files' figures side by side, and how they stand to the first."""
     lines: list[RenderableType] = [_table(comparison.profiles)]
@@ -33,7 +66,7 @@ def print_comparison(comparison: Comparison, stream: IO[str] | None = None) -> N
     console_for(stream).print(Group(*lines))
 
 
-def _ops(profile: Profile) -> RenderableType:
+def _ops(profile: Profile | ToolProfile) -> RenderableType:
     total = sum(op.ms for op in profile.ops) or 1.0
     table = plain_table(f"The ops that take the most, of {len(profile.ops)}")
     table.add_column("op", overflow="fold")
