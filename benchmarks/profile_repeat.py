@@ -154,12 +154,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         others = statistics.median(turn["others"] for turn in quietest(row))
         lines.append(f"| {row['file']} | {row['runtime']} | {medians} | {spread(row):.1%} | {hand} | {others:.0%} |")
     wide = [row["file"] for row in rows if spread(row) > WANTED]
-    if wide:
-        lines += [
-            "",
-            f"Not within {WANTED:.0%}: {', '.join(wide)}. Now and then a profile, or the loop, takes half as long again from beginning to end,",
-            "each by itself. What others took beside a C model is mostly its own compiler and program.",
-        ]
+    within = f"Not within {WANTED:.0%}: {', '.join(wide)}." if wide else f"All within {WANTED:.0%}."
+    lines += ["", f"{within} What others took beside a C model is mostly its own compiler and program."]
     return "\n".join(lines) + "\n"
 
 

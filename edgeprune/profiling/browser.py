@@ -64,7 +64,7 @@ def profile_in_browser(
                     lines = str(error).splitlines()
                     raise PageError(f"profiling {path} in a browser: {lines[0]}") from None
 
-        return middle_of(trial)
+        return middle_of(trial, deadline)
 
 
 def _measured(

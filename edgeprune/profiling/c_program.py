@@ -50,7 +50,7 @@ def profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, An
         found = profile_of_c(model, compiler, ready, samples, facts(folder), settings["runs"], seed)
         return dataclasses.replace(found, energy_mj=energy)
 
-    found = middle_of(trial)
+    found = middle_of(trial, folder.deadline)
     model.split(folder.get("outputs"))
     if not ops:
         return found

@@ -32,6 +32,8 @@ from .transport import Local
 LEAST_TURNS = 6
 TURN_SECONDS = 0.05
 FRESH_PROCESSES = 3
+MOST_PROCESSES = 9  # where those do not agree
+AGREED = 0.1  # the largest median of a process over the smallest, minus one
 SHORT_MS = 0.02  # runs so short depend on where a process happens to put its memory
 
 FilePath = str | os.PathLike[str]
@@ -55,12 +57,12 @@ def profile(
 
     At least `runs` runs over at least `min_seconds` are timed, on until the 95 % interval of the median is within 2 % of it or
     ten times `min_seconds` have passed (`settled` says which). Where a run takes a few microseconds only, one process in ten is
-    half as slow again as the others from beginning to end; so there are three, and the profile is the middle one's; and where it
-    takes less than five, several runs are timed together, because the clock is too coarse. A run is the runtime's own: the input,
-    random numbers by `seed`, lies ready, and the output is not copied out. `runtime` is one of ai-edge-litert, tflite-runtime,
-    onnxruntime, torch; by default the first that is installed for the file. `python` names another interpreter, which needs
-    numpy and a runtime only. With `ops` a second process times the ops one by one, by the runtime's own profiler; `ops_by` says
-    what it was, or why there are no times.
+    half as slow again as the others from beginning to end; so there are three, and up to nine until they agree within 10 %, and
+    the profile is the middle one's (`processes_ms` has the medians of all). Where it takes less than five, several runs are timed
+    together, because the clock is too coarse. A run is the runtime's own: the input, random numbers by `seed`, lies ready, and
+    the output is not copied out. `runtime` is one of ai-edge-litert, tflite-runtime, onnxruntime, torch; by default the first
+    that is installed for the file. `python` names another interpreter, which needs numpy and a runtime only. With `ops` a second
+    process times the ops one by one, by the runtime's own profiler; `ops_by` says what it was, or why there are no times.
 
     It runs on the CPU, or on the `accelerator`: gpu or gpu-f32 for .tflite, cuda, tensorrt, coreml, xnnpack or webgpu for .onnx,
     cuda for .pt2. There a run takes the output back to main memory, since it is over only then, and the first answers are held
@@ -81,7 +83,7 @@ def profile(
             child.finish()
             return profile_of(model, child.answer(), seed)
 
-    found = dataclasses.replace(middle_of(trial), before=before, after=conditions_here())
+    found = dataclasses.replace(middle_of(trial, deadline), before=before, after=conditions_here())
     if not ops:
         return found
     command = [python or sys.executable, str(op_times.TIMER), str(model), *options_for(threads, None, runtime, seed)]
@@ -149,12 +151,20 @@ def conditions_here() -> Conditions | None:
     return conditions(Local()) if shutil.which("sh") else None
 
 
-def middle_of(trial: Callable[[], Profile]) -> Profile:
-    """A profile in a fresh process; of short runs the middle one of several."""
+def middle_of(trial: Callable[[], Profile], deadline: float) -> Profile:
+    """A profile in a fresh process; of short runs the middle one of several, of more where the first ones do not agree."""
+    started = time.monotonic()
     trials = [trial()]
-    while len(trials) < FRESH_PROCESSES and trials[0].latency_ms.p50 < SHORT_MS:
+    while trials[0].latency_ms.p50 < SHORT_MS:
+        medians = [_median(each) for each in trials]
+        if len(trials) >= FRESH_PROCESSES:
+            each_takes = (time.monotonic() - started) / len(trials)
+            late = time.monotonic() + 2 * each_takes > deadline
+            if late or len(trials) >= MOST_PROCESSES or max(medians) <= (1 + AGREED) * min(medians):
+                break
         trials.append(trial())
-    return sorted(trials, key=_median)[len(trials) // 2]
+    middle = sorted(trials, key=_median)[(len(trials) - 1) // 2]
+    return dataclasses.replace(middle, processes_ms=tuple(_median(each) for each in trials))
 
 
 def _median(profile: Profile) -> float:

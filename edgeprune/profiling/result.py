@@ -134,11 +134,17 @@ class Profile:
     accelerator: Accelerator | None = None  # null on the processor
     browser: Browser | None = None  # null outside of one
     energy_mj: float | None = None  # of a run, with all else that the processors did meanwhile; null where they do not count it
+    processes_ms: tuple[float, ...] = ()  # the median of each fresh process; all else is of the middle one
     schema_version: int = SCHEMA_VERSION
 
     @property
     def peak_memory_bytes(self) -> int | None:
         return None if self.memory is None else self.memory.peak_bytes
+
+    @property
+    def process_spread(self) -> float:
+        """The largest median of a process over the smallest, minus one; 0 where there was one process."""
+        return max(self.processes_ms) / min(self.processes_ms) - 1 if self.processes_ms else 0.0
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -148,6 +154,9 @@ class Profile:
         if not self.settled:
             off = max(t.p50_high - t.p50, t.p50 - t.p50_low) / t.p50
             found.append(f"{t.n:,} runs tell the median to within {off:.1%} (wanted {WIDTH:.0%}): a busy machine or a slow model")
+        if self.process_spread > 0.1:
+            low, high = (f"{1e3 * each:.3g}" for each in (min(self.processes_ms), max(self.processes_ms)))
+            found.append(f"{len(self.processes_ms)} processes found medians from {low} to {high} µs; this is the middle one's")
         if abs(t.drift) > 0.1:
             found.append(
                 f"the last third of the runs took {1 + t.drift:.2f} times as long as the first: the clock or the load changed"

@@ -102,6 +102,7 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
     memories = [profile.memory for profile in profiles]
     on = [("runs on", [words.runs_on(p) for p in profiles])] if any(p.accelerator or p.browser for p in profiles) else []
     modules = [("module and its memory", [words.module(p.browser) for p in profiles])] if any(p.browser for p in profiles) else []
+    several = any(len(p.processes_ms) > 1 for p in profiles)
     return [
         ("runtime", [p.runtime for p in profiles]),
         *on,
@@ -116,6 +117,7 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
         ("mean ± std", [f"{ms(t.mean)} ± {ms(t.std)}" for t in times]),
         ("min to max", [f"{ms(t.min)} to {ms(t.max)}" for t in times]),
         ("runs", [words.count(t.n) for t in times]),
+        *([("medians of fresh processes", [_range(p.processes_ms) for p in profiles])] if several else []),
         ("runs per second", [f"{t.throughput:,.0f}" if t.throughput >= 10 else f"{t.throughput:.3g}" for t in times]),
         *([("energy of a run", [words.energy(p.energy_mj) for p in profiles])] if any(p.energy_mj for p in profiles) else []),
         *modules,
@@ -123,3 +125,9 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
         ("  more than before loading", [words.size(m.increase_bytes if m else None) for m in memories]),
         ("  of that not mapped from files", [words.size(m.anonymous_increase_bytes if m else None) for m in memories]),
     ]
+
+
+def _range(medians: Sequence[float]) -> str:
+    if len(medians) < 2:
+        return "one process"
+    return f"{words.milliseconds(min(medians))} to {words.milliseconds(max(medians))} of {len(medians)}"

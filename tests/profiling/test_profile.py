@@ -47,7 +47,7 @@ def test_a_profile_goes_to_json_and_back(make_onnx: Maker) -> None:
     found = profile(make_onnx(8, 4), **QUICK)
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert Profile.from_dict(plain) == found
-    assert plain["schema_version"] == 3
+    assert plain["schema_version"] == 4
     assert plain["peak_memory_bytes"] == found.peak_memory_bytes
     del plain["latency_ms"]["p90"]
     with pytest.raises(EdgepruneError, match=r"profile\.latency_ms lacks the field 'p90'"):
@@ -240,7 +240,7 @@ def test_a_run_of_microseconds_is_profiled_in_three_processes_of_which_the_middl
     make_onnx: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Profile] = []
-    slowness = iter([3.0, 1.0, 2.0])
+    slowness = iter([2.1, 2.0, 2.05])
 
     def slowed(*given: Any) -> Profile:
         found = real(*given)
@@ -252,6 +252,30 @@ def test_a_run_of_microseconds_is_profiled_in_three_processes_of_which_the_middl
     monkeypatch.setattr(measure, "profile_of", slowed)
     assert profile(make_onnx(8, 4), **QUICK).latency_ms == seen[2].latency_ms
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("medians", "middle"),
+    [((2.0, 2.0, 2.1), 2.0), ((3.0, 2.0, 3.1, *[2.0] * 6), 2.0), ((3.0, 2.0, 3.1, 2.0), 2.0)],
+    ids=["agreeing", "two slow ones of three", "no time for all nine"],
+)
+def test_more_processes_are_asked_where_the_first_ones_do_not_agree(
+    make_onnx: Maker, monkeypatch: pytest.MonkeyPatch, medians: tuple[float, ...], middle: float
+) -> None:
+    one = profile(make_onnx(8, 4), **QUICK)
+    now = [0.0]
+    monkeypatch.setattr(measure.time, "monotonic", lambda: now[0])
+    left = iter(medians)
+
+    def trial() -> Profile:
+        now[0] += 1.0
+        return dataclasses.replace(one, latency_ms=dataclasses.replace(one.latency_ms, p50=next(left) * 1e-3))
+
+    found = measure.middle_of(trial, deadline=5.0 if len(medians) == 4 else 100.0)
+    assert found.latency_ms.p50 == middle * 1e-3
+    assert found.processes_ms == tuple(1e-3 * each for each in medians)
+    said = [each for each in found.warnings if "processes found medians from 2 to 3.1 µs" in each]
+    assert len(said) == (len(medians) > 3)
 
 
 def test_a_longer_run_is_profiled_in_one_process(make_onnx: Maker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,13 @@ def test_a_profile_agrees_with_a_loop_written_by_hand(row: dict[str, Any]) -> No
     assert 0.85 <= median(turn["profile_us"] for turn in chosen) / median(turn["bare_us"] for turn in chosen) <= 1.15
 
 
+@pytest.mark.parametrize("row", ROWS, ids=[row["file"] for row in ROWS])
+def test_five_profiles_of_one_file_agree(row: dict[str, Any]) -> None:
+    medians = [turn["profile_us"] for turn in quietest(row)]
+    assert len(medians) == 5
+    assert max(medians) <= 1.1 * min(medians)
+
+
 def test_the_table_holds_every_measurement() -> None:
     table = (BENCHMARKS / "profile_repeat.md").read_text()
     assert len(ROWS) == 6
