@@ -71,8 +71,7 @@ def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
     if "ssh" in target.transports:
         lacks.append("ssh: with --host" if shutil.which("ssh") else "there is no ssh on this machine")
     if not target.transports:
-        # A C file does not say what its ops do.
-        estimated = any(ENGINE_OF.get(f".{each}") in target.costs for each in target.formats if each != "c")
+        estimated = any(ENGINE_OF.get(f".{each}") in target.costs for each in target.formats)
         lacks.append("estimates only" if estimated else "figures only")
     if emulated(target):
         lacks.append(".c emulated: --emulate")

@@ -207,13 +207,12 @@ def test_a_program_that_crashes_is_told_of_and_nothing_is_left(reached: Reached,
     assert list(reached.base.iterdir()) == []
 
 
-def test_a_program_that_hangs_is_ended_within_the_limit(reached: Reached, tflite: Path, tmp_path: Path) -> None:
+def test_a_program_that_hangs_is_ended_within_the_limit(tflite: Path, tmp_path: Path) -> None:
     program = script(tmp_path / "bin" / "benchmark_model", "exec sleep 60")
     start = time.monotonic()
-    with pytest.raises(EdgepruneError, match=r"benchmark_model on .* took longer than .* s and was stopped"):
-        reached.profile(program, tflite, timeout=5)
-    assert time.monotonic() - start < 20
-    assert list(reached.base.iterdir()) == []
+    with pytest.raises(EdgepruneError, match=r"benchmark_model on this machine took longer than .* s and was stopped"):
+        profile_with_tool(program, tflite, timeout=5)
+    assert time.monotonic() - start < 25
 
 
 def test_a_program_for_another_processor_is_refused_before_it_is_sent(tflite: Path, tmp_path: Path) -> None:
