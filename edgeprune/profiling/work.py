@@ -180,12 +180,10 @@ def _c(path: Path) -> Iterator[Work]:
             if name in weights:
                 weight = weights[name]
                 sparse, size = weight["encoding"] == "csr", weight["shape"]  # the blocks of stripes run as dense ones do
-                convolves = len(size) > 2
-                kind = (
-                    conv_kind(size[2:], size[1], weight["groups"], sparse)
-                    if convolves
-                    else matrix_kind(count // size_of(size), sparse)
-                )
+                if len(size) > 2:
+                    kind = conv_kind(size[2:], size[1], weight["in_groups"], sparse)
+                else:
+                    kind = matrix_kind(count // size_of(size), sparse)
                 yield Work(name, kind, weight["multiply_adds"], weight["bytes"], moved, tuple(size))
             elif op not in WRITTEN_THERE:
                 yield Work(name, "other", count, 0, moved)

@@ -175,7 +175,9 @@ def test_every_run_of_the_results_file_counts() -> None:
 
 def test_of_two_columns_of_times_the_one_counts_that_was_averaged() -> None:
     rows = "".join(f"model,{seconds / 3},{seconds},271122432,11,{i}\n" for i, seconds in enumerate(RUNS))
-    assert perf_test.read(output("perf_test-sme2"), rows).times.p50 == pytest.approx(99.5086)
+    times = perf_test.read(output("perf_test-sme2"), rows).times
+    assert times.p50 == pytest.approx(99.5086)
+    assert times.std is not None
 
 
 def test_a_results_file_of_something_else_is_left_alone() -> None:
