@@ -23,6 +23,7 @@ from typing import Any
 from ..errors import EdgepruneError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+LEAVING = 5.0  # seconds it has to end
 PROMISED = 60.0  # seconds the browser has for anything, where nobody says
 
 # The browser reads commands from descriptor 3 and writes answers to 4.
@@ -147,8 +148,8 @@ def page(browser: str | None = None, deadline: float | None = None) -> Iterator[
         raise PageError(f"no browser found (looked for {', '.join(NAMES)}); install one: apt-get install chromium")
     if os.name != "posix":
         raise PageError("a browser is driven on Linux and macOS only")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as own, tempfile.TemporaryFile("w+", errors="replace") as noise:
-        process, send, receive = _started(program, Path(own), noise)
+    with _profile_folder() as own, tempfile.TemporaryFile("w+", errors="replace") as noise:
+        process, send, receive = _started(program, own, noise)
         try:
             yield Page(send, receive, deadline)
         except PageError as error:
@@ -160,15 +161,26 @@ def page(browser: str | None = None, deadline: float | None = None) -> Iterator[
             os.close(send)  # the end of its commands ends the browser
             os.close(receive)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+                process.wait(LEAVING)
             # Whatever it has started is in its session: a page in an endless loop may not have heard.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            # A browser that was killed leaves its socket's folder beside the profile's.
-            socket = Path(own, "SingletonSocket")
-            if socket.is_symlink() and "org.chromium" in os.readlink(socket):
-                shutil.rmtree(os.path.dirname(os.readlink(socket)), ignore_errors=True)
+
+
+@contextmanager
+def _profile_folder() -> Iterator[Path]:
+    """A folder for all that the browser writes, its temporary files as well, gone afterwards."""
+    # The path of a socket in it has to stay under a hundred characters.
+    own = Path(tempfile.mkdtemp(dir=None if len(tempfile.gettempdir()) < 40 else "/tmp"))
+    try:
+        yield own
+    finally:
+        # The last of its processes may still write there while they end.
+        end = time.monotonic() + LEAVING
+        while own.exists() and time.monotonic() < end:
+            shutil.rmtree(own, ignore_errors=True)
+            time.sleep(0.02)
 
 
 def _started(browser: str, own: Path, noise: Any) -> tuple[subprocess.Popen[bytes], int, int]:
@@ -185,6 +197,7 @@ def _started(browser: str, own: Path, noise: Any) -> tuple[subprocess.Popen[byte
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), browser, *options],
         pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL, stdout=noise, stderr=noise, start_new_session=True,
+        env=os.environ | {"TMPDIR": str(own)},
     )  # fmt: skip
     os.close(theirs_in)
     os.close(theirs_out)
