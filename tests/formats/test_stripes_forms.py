@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edgeprune.formats import LayerEncoding, load, module_of, read, write
 from edgeprune.formats.stripes import Stripes, cropped
 from edgeprune.graph import Graph
-from edgeprune.importing import capture_onnx
+from edgeprune.importing import import_onnx
 from edgeprune.inspection import inspect_artifact
 from edgeprune.ops import Activation, Conv
 from edgeprune.sparse import Choice
@@ -89,13 +89,10 @@ def test_a_form_computes_what_torch_computes(
 ) -> None:
     path = tmp_path_factory.mktemp("m") / f"m{suffix}"
     (encoding,) = write_as(form, case.graph, path)
-    # What has no such form is dense, and not written wrong.
-    less = cropped(case.op)
-    refused = case.op.groups > 1 or Stripes.of(less) is None or (suffix == ".onnx" and form == "stripes" and len(case.size) == 1)
-    if refused:
+    if form == "stripes" and (case.op.groups > 1 or (suffix == ".onnx" and len(case.size) == 1)):
         assert encoding.encoding == "dense"
-    elif form == "stripes":
-        assert encoding.encoding in (form, "dense" if Stripes.of(case.op) is None else form)
+    elif form == "stripes" and Stripes.of(case.op) and Stripes.of(cropped(case.op)):
+        assert encoding.encoding == "stripes"
     runner = load(path)
     for batch in (1, 2):
         x = np.random.default_rng(batch).standard_normal((batch, *case.graph.inputs["x"].shape)).astype(np.float32)
@@ -177,7 +174,7 @@ def test_the_bytes_told_are_those_of_the_file(form: str, suffix: str, tmp_path: 
     graph = chain((64, 16, 16), striped(64, 0.3))
     found = {each: write_as(each, graph, tmp_path / f"{each}{suffix}")[0].bytes for each in (form, "dense")}
     sizes = {each: (tmp_path / f"{each}{suffix}").stat().st_size for each in found}
-    assert abs((sizes["dense"] - sizes[form]) - (found["dense"] - found[form])) < 400
+    assert abs((sizes["dense"] - sizes[form]) - (found["dense"] - found[form])) < 600
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -195,7 +192,7 @@ def test_an_onnx_file_of_stripes_is_captured_again(form: str, tmp_path: Path) ->
     graph = chain((16, 9, 8), striped(16, 0.3), Activation("relu"))
     write_as(form, graph, tmp_path / "m.onnx")
     x = np.random.default_rng(0).standard_normal((2, 16, 9, 8)).astype(np.float32)
-    assert_close(capture_onnx(tmp_path / "m.onnx").run(x), graph.run(x), TOLERANCE)
+    assert_close(import_onnx(tmp_path / "m.onnx").run(x), graph.run(x), TOLERANCE)
 
 
 def test_onnxruntime_looks_a_weight_up_once_when_it_loads_the_model(tmp_path: Path) -> None:

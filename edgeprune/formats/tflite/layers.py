@@ -10,7 +10,7 @@ import numpy as np
 
 from ...graph import Array, Node, Value
 from ...ops import Affine, BatchNorm, Conv, Linear
-from ...sparse import Costs, Option, encode
+from ...sparse import Costs, Option, encode, narrow
 from ..patterns import Window, windows_of
 from ..stripes import Stripes, cropped
 from .convolutions import OPERATOR, Way, sparse_ways
@@ -114,14 +114,15 @@ def in_three(out: Writer, node: Node, x: int, value: Value, stripes: Stripes) ->
     us, added = stripes.us(padded.positions, made.positions, costs)
     filters, width = len(op.weight), stripes.width
     kept = int(stripes.kept.sum())
-    matrix = Option("csr", 8 * kept, costs.matrix(kept, filters, made.positions), 12 * kept + 4 * filters)
+    ones = kept * (4 + narrow(np.array([width])).itemsize)
+    matrix = Option("csr", ones, costs.matrix(kept, filters, made.positions), 12 * kept + 4 * filters)
     sums = min((Option("dense", 4 * filters * width, added, 8 * filters * width), matrix), key=lambda o: o.us)
     taps = math.prod(op.kernel)
-    stored = 4 * width * (op.weight.shape[1] + 1) + min(4 * width * taps, 5 * kept + DESCRIPTION[4] + DENSIFY)
+    stored = 4 * width * (op.weight.shape[1] + 1) + min(4 * width * taps, ones + DESCRIPTION[4] + DENSIFY)
     between = 4 * width * (padded.positions + made.positions)
     option = Option(
         "stripes",
-        stored + 8 * kept + 2 * OPERATOR,
+        stored + ones + 2 * OPERATOR,
         us + sums.us,
         8 * width * (op.weight.shape[1] + taps) + sums.memory + between,
     )
@@ -140,8 +141,8 @@ def in_three(out: Writer, node: Node, x: int, value: Value, stripes: Stripes) ->
         weight = laid(last, inner)
         if sums.encoding == "dense":
             return dense(out, at, inner, last, _smallest(out, node, weight, "sums"), bias)
-        ones = out.sparse_constant(encode(weight.reshape(filters, width), "dc"), f"{node.source or node.name}.sums")
-        return out.op("FULLY_CONNECTED", [at, ones, bias], stored_shape(made), version=SPARSE, keep_num_dims=True)
+        places = out.sparse_constant(encode(weight.reshape(filters, width), "dc"), f"{node.source or node.name}.sums")
+        return out.op("FULLY_CONNECTED", [at, places, bias], stored_shape(made), version=SPARSE, keep_num_dims=True)
 
     return Way(option, write)
 
