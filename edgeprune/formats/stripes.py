@@ -60,14 +60,14 @@ class Stripes:
         places = np.arange(len(filters))
         stripes = np.zeros((self.width, channels), dtype)
         stripes[places] = self.table
-        shifts = np.zeros((self.width, 1, *op.kernel), dtype)
-        shifts[(places, 0, *taps)] = 1
+        shifts = np.zeros((self.width, *op.kernel), dtype)
+        shifts[(places, *taps)] = 1  # type: ignore[index]
         sums = np.zeros((outs, self.width), dtype)
         sums[filters, places] = 1
         unpadded = ((0, 0),) * len(ones)
         return (
             Conv(stripes.reshape(*stripes.shape, *ones), None, ones, unpadded, ones),
-            replace(op, weight=shifts, bias=None, groups=self.width, least=()),
+            replace(op, weight=shifts[:, None], bias=None, groups=self.width, least=()),
             Conv(sums.reshape(*sums.shape, *ones), op.bias, ones, unpadded, ones),
         )
 
