@@ -182,12 +182,11 @@ def prune(
     current = starting_masks(probe, {name: mask for name, mask in (masks or {}).items() if name not in head})
     current.apply(module)
     budget = math.floor(probe.total / ratio)
-    first_kept = current.kept
+    first_kept = probe.alive(current).kept if aap else current.kept  # given masks may hold dead weights, which no round can keep
     if follow in PRETRAINED:
-        first_kept = probe.alive(current).kept if aap else current.kept
         rounds = rounds or len(tenths(probe.total, first_kept, budget))
     plan = choose(
-        ratio * current.kept / probe.total,
+        ratio * first_kept / probe.total,
         probe.total,
         n_train,
         batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()),

@@ -118,6 +118,16 @@ def test_a_pruned_checkpoint_is_pruned_further_and_nothing_comes_back() -> None:
     assert not any((mask & ~first.masks[name]).any() for name, mask in second.masks.items())
 
 
+def test_rounds_start_from_what_is_alive_of_a_checkpoint_that_kept_dead_weights() -> None:
+    net, data = net_and_data()
+    first = prune(net, 6, data=data, criterion="random", aap=False, rounds=1, epochs=1)
+    steps = budgets(first.alive, 50, 6)
+    assert steps[0] < first.alive < budgets(first.kept, 50, 6)[0]
+    second = prune(first.module, 464 / 50.5, data=data, rounds=6, epochs=1, masks=first.masks)
+    assert [each.kept for each in second.rounds] == steps
+    assert second.alive == second.kept == 50
+
+
 def test_a_checkpoint_pruned_beyond_the_ratio_is_refused_with_one_that_works() -> None:
     net, data = net_and_data()
     first = prune(net, 8, data=data, rounds=1, epochs=1)
