@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -360,3 +362,27 @@ def test_polarization_says_what_it_misses() -> None:
     data = made_up((1, 28, 28), 64)
     with pytest.raises(EdgepruneError, match="try l1-filters"):
         prune(LeNet300(), 2, data=data, method="polarization", epochs=1)
+
+
+@pytest.mark.slow
+def test_a_network_pruned_by_stripes_is_written_by_them_in_both_formats(tmp_path: Path) -> None:
+    import edgeprune
+    from edgeprune.models import resnet20
+
+    torch.manual_seed(0)
+    torch.save(resnet20().state_dict(), tmp_path / "net.pt")
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(256, size=(64, 32, 32, 3), dtype=np.uint8), rng.integers(10, size=64)
+    np.savez(tmp_path / "made_up.npz", x_train=images, y_train=labels, x_test=images[:16], y_test=labels[:16])
+    made = edgeprune.compress(
+        tmp_path / "net.pt", 6, targets="tflite,onnx", out=tmp_path / "out", data=str(tmp_path / "made_up.npz"), measure=False,
+        method="stripes", epochs=1, source={"model": "edgeprune.models:resnet20"},
+    )  # fmt: skip
+    quick = edgeprune.export(
+        tmp_path / "out" / "pruned.pt", targets="tflite,onnx", out=tmp_path / "quick", measure=False, optimize="latency"
+    )
+    for report, form in ((made, "stripes+densify"), (quick, "stripes")):
+        for artifact in report.artifacts:
+            assert artifact.parity is not None
+            assert artifact.parity.max_relative_error < 1e-5
+            assert sum(layer.encoding.get(artifact.format) == form for layer in report.layers) > 5
