@@ -3,6 +3,7 @@
 measure.py  profile one file; compare several in turns
 local.py    the timing script in a process of this machine
 runner.py   the timing script: numpy and one runtime only; drivers.py drives the runtimes and accelerators for it
+timing.py   what it does again and again until the median is known
 c_runner.c  the timing program of a C model; native.py builds it
 op_timer.py the script that times op by op; op_times.py joins it with the file's ops, c_op_times.py does it in C
 result.py   what a measurement says

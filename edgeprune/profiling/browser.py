@@ -24,8 +24,8 @@ from .drivers import FLOAT32
 from .measure import middle_of
 from .native import Model, read_model
 from .result import Browser, Device, Profile
-from .runner import error_of
 from .targets import Target
+from .timing import error_of
 from .transport import Local, folder_on
 
 SCRIPT = Path(__file__).with_name("browser_timer.js")

@@ -19,8 +19,8 @@ from .measure import middle_of
 from .native import Model, build_timer, processor_of, read_model
 from .records import from_plain
 from .result import Device, Latency, Memory, OpTime, Profile
-from .runner import MOST_RUNS, PATIENCE, settled, summary
 from .targets import Target
+from .timing import MOST_RUNS, PATIENCE, settled, summary
 from .transport import Folder, words_of
 
 TURN_SECONDS = 0.2

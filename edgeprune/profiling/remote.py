@@ -15,7 +15,7 @@ from .browser import profile_in_browser
 from .c_program import profile_c
 from .detection import cpu_features, isa_of, machine, nvidia_gpus
 from .device_facts import conditions
-from .local import DRIVERS, ENVIRONMENT, RUNNER, Child
+from .local import DRIVERS, ENVIRONMENT, RUNNER, TIMING, Child
 from .measure import FilePath, check_accelerator, checked, conditions_here, options_for, profile, profile_of
 from .result import Conditions, Profile
 from .ssh import SSH
@@ -171,7 +171,8 @@ def replaced(
 
 
 def _profile_in_python(model: Path, folder: Folder, python: str, options: list[str], seed: int) -> Profile:
-    folder.put(DRIVERS, DRIVERS.name)
+    for needed in (DRIVERS, TIMING):
+        folder.put(needed, needed.name)
     script = folder.put(RUNNER, RUNNER.name)
     remote = folder.put(model, f"model{model.suffix.lower()}")
     environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .records import from_plain, to_plain
-from .runner import WIDTH
+from .timing import WIDTH
 
 SCHEMA_VERSION = 4
 
