@@ -16,7 +16,7 @@ from edgeprune.errors import EdgepruneError
 from edgeprune.pruning import Probe, Unholdable, prune
 from edgeprune.pruning.structured import filters
 from edgeprune.pruning.structured.polarization import gap, make_positive, regularizer, slope
-from edgeprune.pruning.structured.stripes import Thinning, folded, smallest_stripes, with_skeletons
+from edgeprune.pruning.structured.stripes import Thinning, folded, smallest_stripes, take_sizes, with_skeletons
 from edgeprune.pruning.structured.tpp import Fading, gram_loss
 from edgeprune.vision import torchvision
 
@@ -252,6 +252,22 @@ def test_a_convolution_without_some_stripes_is_the_sum_of_the_others(kernel: int
     assert int((layer.weight[:, 0] != 0).sum()) == int((sizes > 0).sum())
     expected = by_stripes(x, weight * sizes.unsqueeze(1), sizes > 0, stride)
     assert torch.allclose(layer(x), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_the_skeleton_of_a_trained_network_begins_with_the_sizes_of_its_stripes() -> None:
+    net, probe = network()
+    convolutions = [each for each in net.modules() if isinstance(each, nn.Conv2d)]
+    with torch.no_grad():
+        convolutions[0].weight[:, :, 0] = 0.0
+    before = [each.weight.detach().clone() for each in convolutions]
+    skeletons = with_skeletons(net, probe.full())
+    take_sizes(net, skeletons)
+    assert all(torch.allclose(each.weight, was, atol=1e-7) for each, was in zip(convolutions, before, strict=True))
+    for skeleton, was in zip(skeletons.values(), (w for w in before if w[0, 0].numel() > 1), strict=True):
+        norms = was.norm(dim=1, keepdim=True)
+        assert torch.allclose(skeleton.stripes, norms / norms[norms > 0].mean(), atol=1e-5)
+    folded(net, skeletons)
+    assert all(torch.allclose(each.weight, was, atol=1e-7) for each, was in zip(convolutions, before, strict=True))
 
 
 def test_a_stripe_at_the_threshold_goes_and_never_comes_back() -> None:
