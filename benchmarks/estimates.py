@@ -29,7 +29,7 @@ from edgeprune.formats import c, load, write
 from edgeprune.graph import Graph
 from edgeprune.profiling.estimate import estimate, estimate_work
 from edgeprune.profiling.targets import SHARES, Costs, Target, load_target
-from edgeprune.profiling.work import Work, work_of, work_of_graph
+from edgeprune.profiling.work import Work, work_of
 
 # (network, pixels, share of the weights that stay)
 FITTED = [("mobilenet_v2", 96, 1.0), ("resnet18", 64, 1.0), ("resnet18", 64, 0.02), ("squeezenet1_1", 64, 0.05)]
@@ -110,12 +110,12 @@ def measure(seconds: float, known: list[dict[str, Any]]) -> Iterator[dict[str, A
                 if engine == "c":
                     if nonzeros > LARGEST_C:
                         continue
-                    work = work_of_graph(graph, c.write(graph, path).encodings)
+                    c.write(graph, path)
                     runner: Any = c.load(path)
                 else:
                     write(graph, path)
-                    work = work_of(path)
                     runner = load(path, threads=1)
+                work = work_of(path)
                 ms = median_ms(runner, shape, seconds)
             row = {"network": name, "size": size, "density": density, "engine": engine, "ms": ms}
             print(row, file=sys.stderr, flush=True)

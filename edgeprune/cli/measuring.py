@@ -26,6 +26,11 @@ from .options import JSON, QUIET
     metavar="NAME",
     help="Run it there: gpu, gpu-f32 (.tflite); cuda, tensorrt, coreml, xnnpack, webgpu (.onnx); cuda (.pt2). [default: the CPU]",
 )
+@click.option(
+    "--binary", metavar="PROGRAM",
+    help="Measure with it: benchmark_model or a kin of it (.tflite), onnxruntime_perf_test (.onnx), a Chromium (.c, --target "
+    "wasm); a file here, which is sent, or a program on the device.",
+)  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="At least so many timed runs.")
 @click.option("--min-seconds", type=float, default=1.0, show_default=True, help="At least so long.")
@@ -46,17 +51,28 @@ def profile(
     emulate: bool,
     estimate: bool,
     out: str | None,
+    binary: str | None,
     **given: Any,
 ) -> None:
     """Measure ARTIFACT on this machine or on a device: load, first run, latency, memory."""
     from ..files import write_atomic
-    from ..profiling import compare, profile_on
+    from ..profiling import compare, profile_on, profile_with_tool
     from ..profiling import profile as measure
     from ..profiling.emulation import emulate as emulated
     from ..profiling.estimate import estimate as estimated
     from ..report import print_comparison, print_profile
     from ..report.devices import print_emulation, print_estimate, print_measured
+    from ..report.measurements import print_tool_profile
 
+    if binary is not None and (
+        others or emulate or estimate or any(given[name] for name in ("accelerator", "runtime", "python"))
+    ):
+        raise click.UsageError(
+            "--binary names what measures one file on the CPU; leave out --compare, --emulate, --estimate, --accelerator, "
+            "--runtime and --python"
+        )
+    if binary is not None and target is None:
+        target = "host"
     if target is None and (host or workdir or emulate or estimate):
         raise click.UsageError("--host, --workdir, --emulate and --estimate are about a device; name it with --target")
     if given["accelerator"] and (emulate or estimate):
@@ -69,12 +85,16 @@ def profile(
         raise click.UsageError("--compare measures on this machine; leave out --target, or profile one file at a time")
     found: Any
     show: Callable[[Any], None]
-    if target is not None and estimate:
+    if target is not None and binary is not None and not artifact.lower().endswith(".c"):
+        asked = {name: given[name] for name in ("threads", "runs", "min_seconds", "warmup", "timeout", "ops")}
+        found = profile_with_tool(binary, artifact, target=target, host=host, workdir=workdir, **asked)
+        show = print_tool_profile
+    elif target is not None and estimate:
         found, show = estimated(target, artifact, threads=given["threads"]), print_estimate
     elif target is not None and emulate:
         found, show = emulated(target, artifact, timeout=given["timeout"]), print_emulation
     elif target is not None:
-        found, show = profile_on(target, artifact, host=host, workdir=workdir, **given), print_measured
+        found, show = profile_on(target, artifact, host=host, workdir=workdir, browser=binary, **given), print_measured
     elif others:
         found, show = compare([artifact, *others], **given), print_comparison
     else:

@@ -5,6 +5,7 @@ tflite/        .tflite, for LiteRT and tflite-runtime
 c/             .c and .h, for any C compiler
 artifact.py    what every format speaks: Metadata, LayerEncoding, Artifact, Runner
 lowering.py    the table from ops to functions that every format fills
+stripes.py     convolutions whose filters kept some taps, said as three ordinary ones
 patterns.py    what formats need to know about a node that depends on no layout
 """
 

@@ -54,7 +54,7 @@ class LayerEncoding:
     layer: str  # the node's name
     source: str  # the user's layer
     shape: Shape
-    encoding: str  # "dense", "csr", "stripes", "csr+densify" or "coo"
+    encoding: str  # "dense", "csr", "stripes", "csr+densify", "stripes+densify" or "coo"
     nonzeros: int
     total: int
     bytes: int

@@ -5,6 +5,7 @@ a constant, or nothing needs the channel it writes. In a graph that is exact, ch
 where an operation may mix channels, such as a reshape, every channel behind it counts as alive when one before it is.
 
 connections.py  which channels of a file carry signal
+striped.py      which operations are one convolution together
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..ops import Conv, Linear
 from ..passes import constants, needed_channels
 from ..report.contents import Inspection, Stored
 from .connections import dead_in_artifact
+from .striped import in_three
 
 __all__ = ["Inspection", "Stored", "inspect_artifact", "inspect_graph", "with_choices"]
 
@@ -31,11 +33,16 @@ def inspect_artifact(path: str | os.PathLike[str]) -> Inspection:
     """What a .tflite, .onnx or .c file holds. Raises EdgepruneError when it is not a model of the format its name says."""
     artifact = read(os.fspath(path))
     dead = dead_in_artifact(artifact)
-    readers = _readers(artifact)
+    readers, threes = _readers(artifact), in_three(artifact)
+    sizes = {tensor.name: tensor.bytes for tensor in artifact.tensors}
+    places = {name for three in threes.values() for name in three.tensors}  # they hold no weights, but where weights go
     layers = []
     for tensor in artifact.tensors:
-        if _is_weight(tensor):
+        if _is_weight(tensor) and tensor.name not in places:
             kind, name = readers.get(tensor.name, ("unused", tensor.name))
+            if (three := threes.get(tensor.name)) is not None:
+                tensor = replace(tensor, encoding="stripes", bytes=tensor.bytes + sum(sizes[each] for each in three.tensors))
+                name = three.last.outputs[0]
             layers.append(_stored(tensor, kind, name, dead.get(tensor.name)))
     return Inspection(
         path=os.fspath(path),
@@ -119,6 +126,7 @@ def _readers(artifact: Artifact) -> dict[str, tuple[str, str]]:
 MEANING = {
     "csr": "the runtime multiplies the nonzeros alone",
     "stripes": "the runtime multiplies the taps alone that a filter kept, without an index for each weight",
+    "stripes+densify": "smaller than csr; expanded when the model loads: as fast as dense, and as much memory",
     "csr+densify": "small in the file; expanded when the model loads: as fast as dense, and as much memory",
     "coo": "small in the file; expanded when the model loads: as fast as dense, and as much memory",
 }

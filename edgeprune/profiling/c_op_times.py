@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from pathlib import Path
 from typing import Any
 
 from ..errors import EdgepruneError
-from ..formats.c.reading import MARK
+from ..formats.c.reading import note_of
 from .local import Child
 from .native import Model
 from .result import OpTime
@@ -59,6 +58,7 @@ def times_in_c(model: Model, names: list[str], child: Child, run_ms: float, cloc
 
 
 def _weights(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text()
-    at = text.rfind(f"/* {MARK}")
-    return list(json.loads(text[at + len(MARK) + 3 : text.rindex(" */")])["weights"]) if at >= 0 else []
+    try:
+        return list(note_of(path.read_text())["weights"])
+    except ValueError:
+        return []

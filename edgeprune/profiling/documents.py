@@ -10,8 +10,9 @@ from .emulation import Emulation
 from .estimate import Estimate
 from .records import from_plain
 from .result import SCHEMA_VERSION, Profile
+from .tool_result import ToolProfile
 
-Record = Profile | Estimate | Emulation
+Record = Profile | Estimate | Emulation | ToolProfile
 
 
 def records_of(plain: Any) -> tuple[Record, ...]:
@@ -27,5 +28,5 @@ def records_of(plain: Any) -> tuple[Record, ...]:
         found = plain.get("schema_version", "none")
         raise EdgepruneError(f"profile.schema_version is {found}; this edgeprune reads {SCHEMA_VERSION}: profile it again")
     if kind == "measured":
-        return (Profile.from_dict(plain),)
+        return (ToolProfile.from_dict(plain) if "tool" in plain else Profile.from_dict(plain),)
     return (from_plain(Estimate, plain, "estimate") if kind == "estimated" else from_plain(Emulation, plain, "emulation"),)

@@ -54,7 +54,7 @@ class Estimate:
 
 
 def estimate(target: Target | FilePath, path: FilePath, *, threads: int = 1) -> Estimate:
-    """How long a run of a .tflite or .onnx file would take on a target, with the band it is good for.
+    """How long a run of a .tflite, .onnx or .c file would take on a target, with the band it is good for.
 
     Raises EdgepruneError when the target does not take the file, or has no costs for its runtime.
     """
@@ -62,11 +62,15 @@ def estimate(target: Target | FilePath, path: FilePath, *, threads: int = 1) -> 
     suffix = Path(path).suffix.lower()
     if suffix.lstrip(".") not in target.formats:
         raise EdgepruneError(f"{path}: {target.title} takes {', '.join(f'.{each}' for each in target.formats)} files")
+    if suffix not in ENGINE_OF:
+        raise EdgepruneError(f"{path} cannot be estimated; an estimate takes {', '.join(ENGINE_OF)} files")
+    if suffix == ".c" and threads != 1:
+        raise EdgepruneError(f"threads is {threads}; a C model runs on one thread")
     return estimate_work(target, work_of(path), ENGINE_OF[suffix], threads=threads, path=str(path))
 
 
 def estimate_work(target: Target, work: Sequence[Work], engine: str, *, threads: int = 1, path: str = "") -> Estimate:
-    """The same for ops that are known already, such as those of a graph that C code is written for."""
+    """The same for ops that are known already."""
     if engine not in target.costs:
         known = ", ".join(target.costs) or "none"
         raise EdgepruneError(

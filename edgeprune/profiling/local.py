@@ -20,7 +20,9 @@ from typing import Any
 from ..errors import EdgepruneError
 
 RUNNER = Path(__file__).with_name("runner.py")
+# What the script and the one that times op by op need beside them.
 DRIVERS = Path(__file__).with_name("drivers.py")
+TIMING = Path(__file__).with_name("timing.py")
 
 
 # One thread for the libraries that count the cores at import: `threads` says how many the model gets.

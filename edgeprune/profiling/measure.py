@@ -25,7 +25,7 @@ from .drivers import ACCELERATORS, RUNTIMES, accelerators
 from .local import Child, command_here
 from .records import from_plain
 from .result import Accelerator, Comparison, Conditions, Device, Latency, Memory, Profile, Ratio
-from .runner import PATIENCE, WIDTH, median_interval
+from .timing import PATIENCE, WIDTH, median_interval
 from .transport import Local
 
 # Six pairs of turns are the fewest whose smallest and largest bound the median with 95 % confidence.

@@ -70,6 +70,11 @@ def time_onnx(drivers: Any, module: Any, version: str, options: Any) -> dict[str
             done += 1
         with open(model.session.end_profiling()) as file:
             events = json.load(file)
+    return {"by": f"the profile of {version}", "ops": ops_of_profile(events, 3)}
+
+
+def ops_of_profile(events: list[dict[str, Any]], cold: int) -> list[list[Any]]:
+    """[name, kind, milliseconds, shape of its weight or None] of each op in onnxruntime's profile, without its first runs."""
     found: dict[Any, list[float]] = {}
     kinds: dict[Any, str] = {}
     weights: dict[Any, Any] = {}
@@ -79,8 +84,7 @@ def time_onnx(drivers: Any, module: Any, version: str, options: Any) -> dict[str
             found.setdefault(key, []).append(event["dur"] / 1e3)
             kinds[key] = event["args"].get("op_name", "")
             weights[key] = weight_shape(event["args"])
-    ops = [[key[1], kinds[key], middle(times[3:]), weights[key]] for key, times in found.items()]
-    return {"by": f"the profile of {version}", "ops": ops}
+    return [[key[1], kinds[key], middle(times[cold:]), weights[key]] for key, times in found.items() if len(times) > cold]
 
 
 def weight_shape(said: dict[str, Any]) -> list[int] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from ..errors import EdgepruneError
+from . import chromium
 from .adb import devices
 from .board import tools as board_tools
 from .emulation import emulator_for
@@ -42,7 +44,11 @@ def _attached() -> dict[str, tuple[str, str]] | str:
 def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
     ways: list[str] = []
     lacks: list[str] = []
-    if "local" in target.transports:
+    if target.kind == "browser":
+        missing = lacking()
+        ways += [] if missing else [f"this machine: {chromium.found()}"]
+        lacks += missing
+    elif "local" in target.transports:
         if runs_here(target):
             ways.append("this machine")
         else:
@@ -65,12 +71,17 @@ def _reach(target: Target, attached: dict[str, tuple[str, str]] | str) -> Reach:
     if "ssh" in target.transports:
         lacks.append("ssh: with --host" if shutil.which("ssh") else "there is no ssh on this machine")
     if not target.transports:
-        # A C file does not say what its ops do.
-        estimated = any(ENGINE_OF.get(f".{each}") in target.costs for each in target.formats if each != "c")
+        estimated = any(ENGINE_OF.get(f".{each}") in target.costs for each in target.formats)
         lacks.append("estimates only" if estimated else "figures only")
     if emulated(target):
         lacks.append(".c emulated: --emulate")
     return Reach(target, bool(ways), "; ".join(ways + ([] if ways else lacks)))
+
+
+def lacking() -> list[str]:
+    """What running a model in a browser takes and is not here."""
+    ways = ((chromium.found, "no Chromium or Chrome here"), (lambda: find_spec("ziglang"), "no ziglang: pip install ziglang"))
+    return [missing for there, missing in ways if not there()]
 
 
 def emulated(target: Target) -> bool:

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import tempfile
 import time
-from array import array
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..errors import EdgepruneError
 from ..formats import require_safe
 from . import op_times
 from .adb import ADB
-from .c_op_times import marked_source, times_in_c
+from .browser import profile_in_browser
+from .c_program import profile_c
 from .detection import cpu_features, isa_of, machine, nvidia_gpus
-from .device_facts import conditions, facts
-from .local import DRIVERS, ENVIRONMENT, RUNNER, Child
-from .measure import FilePath, check_accelerator, checked, middle_of, options_for, profile, profile_of
-from .native import Model, build_timer, processor_of, read_model
-from .records import from_plain
-from .result import Conditions, Latency, Memory, OpTime, Profile
-from .runner import MOST_RUNS, PATIENCE, settled, summary
+from .device_facts import conditions
+from .local import DRIVERS, ENVIRONMENT, RUNNER, TIMING, Child
+from .measure import FilePath, check_accelerator, checked, conditions_here, options_for, profile, profile_of
+from .result import Conditions, Profile
 from .ssh import SSH
 from .targets import Target, load_target
-from .transport import Done, Folder, Local, Transport
-
-TURN_SECONDS = 0.2
-TURN_RUNS = 20_000
+from .transport import Folder, Local, Transport, words_of
 
 
 def profile_on(
@@ -50,6 +39,7 @@ def profile_on(
     seed: int = 0,
     ops: bool = False,
     accelerator: str | None = None,
+    browser: str | None = None,
 ) -> Profile:
     """Load time, first run, latency and peak memory of a .tflite, .onnx, .pt2 or .c model on a device.
 
@@ -57,6 +47,9 @@ def profile_on(
     devices that adb sees. Any other file than .c runs in a Python there, `python` or else python3, which needs numpy and a
     runtime; a .c file is compiled here into a static program, which needs nothing there. Files go into a fresh folder in
     `workdir`, by default the device's place for temporary files, and are removed again whatever happens.
+
+    In a browser of this machine (the target wasm) a .c file runs as WebAssembly; `browser` is the path of a Chromium, by default
+    the first that is installed.
 
     The other arguments are those of `profile`. Raises EdgepruneError when the device cannot be reached, is full, is another
     processor than the target, cannot run the file, is lost on the way, or when it all takes longer than `timeout` seconds.
@@ -73,6 +66,13 @@ def profile_on(
         raise EdgepruneError(f"threads is {threads}; a C model runs on one thread")
     accelerator = accelerator or target.accelerator
     check_accelerator(model, accelerator, ops=ops)
+    if target.kind == "browser":
+        rest = {"browser": browser, "timeout": timeout, "seed": seed}
+        return _in_browser(target, model, settings, host=host, workdir=workdir, ops=ops, **rest)
+    if browser is not None:
+        raise EdgepruneError(
+            f"{target.name} is no browser, but {browser} was named as one; leave it out (--binary), or take wasm"
+        )
     if suffix != ".c":
         require_safe(model)
     transport = transport_for(target, host)
@@ -83,13 +83,14 @@ def profile_on(
         return replaced(check_gpu(found, target), target, transport, found.before, found.after)
     if isinstance(transport, ADB) and suffix != ".c":
         raise EdgepruneError(
-            f"{model} cannot be measured on {transport.name}: Android has no Python; write the model as C and measure that there"
+            f"{model} cannot run on {transport.name}: Android has no Python; write the model as C and measure that there, "
+            "or name a benchmark program with --binary"
         )
     with Folder(transport, time.monotonic() + timeout, workdir) as folder:
         check_processor(target, folder)
         before = conditions(transport)
         if suffix == ".c":
-            found = _profile_c(target, model, folder, settings, seed, ops)
+            found = profile_c(target, model, folder, settings, seed, ops)
         else:
             options = options_for(threads, warmup, runtime, seed, accelerator)
             options += ["--runs", str(runs), "--min-seconds", str(min_seconds)]
@@ -97,6 +98,19 @@ def profile_on(
             if ops:
                 found = _op_times_in_python(found, folder, python or "python3", options_for(threads, None, runtime, seed))
         return replaced(found, target, transport, before, conditions(transport))
+
+
+def _in_browser(
+    target: Target, model: Path, settings: dict[str, Any], *, host: str | None, workdir: str | None, ops: bool, **rest: Any
+) -> Profile:
+    for given, word in ((host, "host (--host)"), (workdir, "workdir (--workdir)"), (ops, "ops (--ops)")):
+        if given:
+            raise EdgepruneError(f"a browser of this machine runs the model as one whole; leave out {word}")
+    before = conditions_here()
+    found = profile_in_browser(target, model, settings, **rest)
+    return dataclasses.replace(
+        found, target=target.name, reached="a browser on this machine", before=before, after=conditions_here()
+    )
 
 
 def transport_for(target: Target, host: str | None) -> Transport:
@@ -157,12 +171,13 @@ def replaced(
 
 
 def _profile_in_python(model: Path, folder: Folder, python: str, options: list[str], seed: int) -> Profile:
-    folder.put(DRIVERS, DRIVERS.name)
+    for needed in (DRIVERS, TIMING):
+        folder.put(needed, needed.name)
     script = folder.put(RUNNER, RUNNER.name)
     remote = folder.put(model, f"model{model.suffix.lower()}")
     environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
     command = folder.starting(["env", *environment, python, script, remote, *options])
-    with Child(model, command, folder.deadline, _words(folder, python)) as child:
+    with Child(model, command, folder.deadline, words_of(folder, python)) as child:
         child.finish()
         return profile_of(model, child.answer(), seed)
 
@@ -173,105 +188,6 @@ def _op_times_in_python(found: Profile, folder: Folder, python: str, options: li
     environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
     remote = folder.at(f"model{model.suffix.lower()}")
     command = folder.starting(["env", *environment, python, script, remote, *options])
-    with Child(model, command, folder.deadline, _words(folder, python)) as child:
+    with Child(model, command, folder.deadline, words_of(folder, python)) as child:
         times, by = op_times.times_of(model, child)
     return dataclasses.replace(found, ops=times, ops_by=by)
-
-
-def _words(folder: Folder, program: str) -> Any:
-    """What became of a program there, from its exit status and error output."""
-
-    def explain(status: int, noise: str) -> str:
-        return folder.explained(folder.transport.ended(Done(status, b"", noise)), f"running {Path(program).name}")
-
-    return explain
-
-
-def _profile_c(target: Target, path: Path, folder: Folder, settings: dict[str, Any], seed: int, ops: bool) -> Profile:
-    model = read_model(path)
-    with tempfile.TemporaryDirectory() as own:
-        binary, given = Path(own, "timer"), Path(own, "inputs")
-        features = () if target.name == "host" else target.hardware.features
-        compiler = build_timer(model, target.hardware.isa, features, binary)
-        built = processor_of(binary)
-        if built not in (None, target.hardware.isa):
-            raise EdgepruneError(f"{compiler} made a program for {built}, not for {target.hardware.isa}")
-        given.write_bytes(b"".join(each.astype("<f4").tobytes() for each in model.random_inputs(seed)))
-        program = folder.put(binary, "timer", executable=True)
-        inputs = folder.put(given, "inputs")
-
-    def trial() -> Profile:
-        command = folder.starting([program, inputs, folder.at("outputs"), str(settings["warmup"])])
-        with Child(path, command, folder.deadline, _words(folder, program)) as child:
-            ready = child.answer()
-            samples, energy = _samples(child, settings["runs"], settings["min_seconds"], ready["together"])
-            child.finish()
-        found = _profile_of_c(path, model, compiler, ready, samples, folder, settings["runs"], seed)
-        return dataclasses.replace(found, energy_mj=energy)
-
-    found = middle_of(trial, folder.deadline)
-    model.split(folder.get("outputs"))
-    if not ops:
-        return found
-    clock_ms = found.clock_ms * found.latency_ms.together
-    times, by = _op_times_in_c(target, model, folder, inputs, found.latency_ms.p50, clock_ms)
-    return dataclasses.replace(found, ops=times, ops_by=by)
-
-
-def _profile_of_c(
-    path: Path, model: Model, compiler: str, ready: dict[str, Any], samples: Any, folder: Folder, runs: int, seed: int
-) -> Profile:
-    figures = summary(samples, ready["together"])
-    return Profile(
-        path=str(path),
-        bytes=path.stat().st_size,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        runtime=f"C (edgeprune {model.version}, {compiler})",
-        threads=1,
-        load_ms=float(ready["load_ms"]),
-        first_run_ms=float(ready["first_run_ms"]),
-        latency_ms=from_plain(Latency, figures, "latency_ms"),
-        settled=settled(figures) and figures["n"] >= runs,
-        memory=None if ready["memory"] is None else from_plain(Memory, ready["memory"], "memory"),
-        device=facts(folder),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        import_ms=0.0,
-        clock_ms=float(ready["clock_ms"]) / ready["together"],
-        seed=seed,
-    )
-
-
-def _op_times_in_c(
-    target: Target, model: Model, folder: Folder, inputs: str, run_ms: float, clock_ms: float
-) -> tuple[tuple[OpTime, ...], str]:
-    with tempfile.TemporaryDirectory() as own:
-        binary, source = Path(own, "op_timer"), Path(own, "marked.c")
-        names = marked_source(model, source)
-        features = () if target.name == "host" else target.hardware.features
-        build_timer(model, target.hardware.isa, features, binary, source=source, marks=len(names))
-        program = folder.put(binary, "op_timer", executable=True)
-    command = folder.starting([program, inputs, folder.at("outputs"), "10"])
-    with Child(model.path, command, folder.deadline, _words(folder, program)) as child:
-        child.answer()
-        return times_in_c(model, names, child, run_ms, clock_ms)
-
-
-def _samples(child: Child, runs: int, min_seconds: float, together: int) -> tuple[Any, float | None]:
-    """(nanoseconds of `together` runs each, millijoules of one where they are counted).
-
-    Until there are enough and the median is settled, or patience ends.
-    """
-    samples = array("q")
-    spent, energy = 0.0, 0
-    while True:
-        child.ask(f"run {min(TURN_SECONDS, max(min_seconds, 0.01))} {TURN_RUNS}")
-        said = child.answer()
-        turn = np.array(said["samples"], np.int64)
-        # One turn without a count, and the sum is none.
-        energy = -1 if energy < 0 or said["energy_uj"] < 0 else energy + said["energy_uj"]
-        samples.extend(turn.tolist())
-        spent += float(turn.sum()) / 1e9
-        patient = spent < PATIENCE * min_seconds and len(samples) < MOST_RUNS
-        known = len(samples) * together >= runs and spent >= min_seconds and settled(summary(samples))
-        if known or not patient:
-            return samples, energy / 1e3 / (len(samples) * together) if energy > 0 else None

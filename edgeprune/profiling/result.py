@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .records import from_plain, to_plain
-from .runner import WIDTH
+from .timing import WIDTH
 
 SCHEMA_VERSION = 4
 
@@ -73,6 +73,19 @@ class Accelerator:
 
 
 @dataclass(frozen=True)
+class Browser:
+    """What ran a model that was compiled to WebAssembly."""
+
+    name: str  # with its version
+    simd: bool  # whether the module was built with SIMD
+    tick_ms: float  # the smallest step of its clock
+    module_bytes: int
+    memory_bytes: int  # what the module has of it, in whole pages: constants, stack, inputs, outputs and arena
+    largest_relative_error: float  # against the same C code on this machine: largest error over largest magnitude
+    same_class: bool  # whether the largest output is the same one
+
+
+@dataclass(frozen=True)
 class Conditions:
     """Clock and temperature at one moment; null where the system does not tell."""
 
@@ -119,6 +132,7 @@ class Profile:
     ops: tuple[OpTime, ...] = ()  # empty where nobody asked or the runtime does not tell
     ops_by: str = ""  # what timed them, or why nothing did
     accelerator: Accelerator | None = None  # null on the processor
+    browser: Browser | None = None  # null outside of one
     energy_mj: float | None = None  # of a run, with all else that the processors did meanwhile; null where they do not count it
     processes_ms: tuple[float, ...] = ()  # the median of each fresh process; all else is of the middle one
     schema_version: int = SCHEMA_VERSION
@@ -162,7 +176,7 @@ class Profile:
             found.append(
                 f"{self.accelerator.device} is software on this processor: what it computes is a GPU's answer, how long is not"
             )
-        if self.memory is None:
+        if self.memory is None and self.browser is None:
             found.append(f"memory was not measured: {self.device.os} does not report a peak that can be reset")
         return tuple(found)
 

@@ -23,7 +23,7 @@ from .records import from_plain
 KINDS = ("computer", "board", "phone", "gpu", "microcontroller", "browser")
 TRANSPORTS = ("local", "ssh", "adb", "qemu-user", "qemu-system")
 FORMATS = ("tflite", "onnx", "c", "pt2")
-RUNNERS = ("litert", "onnxruntime", "c", "torch")
+RUNNERS = ("litert", "onnxruntime", "c", "torch", "browser", "benchmark_model", "onnxruntime_perf_test")
 ISAS = ("x86_64", "aarch64", "armv7", "armv7e-m", "riscv64", "wasm32")
 HOW_KNOWN = ("measured", "vendor", "derived", "press", "unchecked", "detected")
 ENGINES = ("litert", "onnxruntime", "c")

@@ -10,11 +10,12 @@ import contextlib
 import itertools
 import queue
 import shlex
+import signal
 import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +80,8 @@ class Done:
 
 
 CUT_SHORT = -1
+# What a shell says of a program that a signal has ended.
+CRASHES = {128 + each: each.name for each in (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)}
 
 
 class Transport(ABC):
@@ -246,10 +249,12 @@ class Folder:
 
     def run(self, command: Sequence[str], limit: float | None = None) -> Done:
         """Runs a program in the folder to its end. Raises EdgepruneError when it fails."""
+        return self.check(self.attempt(command, limit), f"running {Path(command[0]).name}")
+
+    def attempt(self, command: Sequence[str], limit: float | None = None) -> Done:
+        """The same, whatever its status."""
         limit = self.left() if limit is None else min(limit, self.left())
-        name = Path(command[0]).name
-        done = self.transport.ask(self._script(command), limit, name)
-        return self.check(done, f"running {name}")
+        return self.transport.ask(self._script(command), limit, Path(command[0]).name)
 
     def check(self, done: Done, doing: str) -> Done:
         if done.status:
@@ -282,6 +287,8 @@ class Folder:
             return f"{doing} on {name} failed: {said}; a program or a library it needs is not there"
         if done.status == 137:
             return f"{doing} on {name} was killed; it may have run out of memory"
+        if done.status in CRASHES:
+            return f"{doing} on {name} died of {CRASHES[done.status]} ({said})"
         return f"{doing} on {name} failed: {said}"
 
     def _leave(self) -> None:
@@ -313,3 +320,12 @@ def folder_on(transport: Transport, limit: float, base: str | None = None) -> It
     """A fresh folder for at most `limit` seconds."""
     with Folder(transport, time.monotonic() + limit, base) as made:
         yield made
+
+
+def words_of(folder: Folder, program: str) -> Callable[[int, str], str]:
+    """What became of a program there, from its exit status and error output."""
+
+    def explain(status: int, noise: str) -> str:
+        return folder.explained(folder.transport.ended(Done(status, b"", noise)), f"running {Path(program).name}")
+
+    return explain

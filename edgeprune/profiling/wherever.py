@@ -42,7 +42,7 @@ def wanted_of(text: str, formats: Sequence[str]) -> list[Wanted]:
 
 
 def best_profile(wanted: Wanted, path: Path, **settings: Any) -> tuple[Record | None, tuple[str, ...]]:
-    """(the best figure, why it is no better): measured, or emulated where it is C, or estimated; None when there is none.
+    """(the best figure, why it is no better): measured, else emulated where it is C, else estimated; None when there is none.
 
     `settings` are those of `profile_on`.
     """
@@ -50,8 +50,7 @@ def best_profile(wanted: Wanted, path: Path, **settings: Any) -> tuple[Record | 
     ways: list[Any] = [lambda: profile_on(target, path, host=wanted.host, **settings)]
     if path.suffix == ".c":
         ways.append(lambda: emulate(target, path))
-    else:
-        ways.append(lambda: estimate(target, path))
+    ways.append(lambda: estimate(target, path))
     for way in ways:
         try:
             record: Record = way()

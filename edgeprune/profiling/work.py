@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import EdgepruneError, MissingExtra
-from ..formats.artifact import LayerEncoding
+from ..formats.c.reading import note_of
 from ..formats.tflite.reading import parse
 from ..formats.tflite.reading import read as read_tflite
-from ..graph import Graph, Shape
+from ..graph import Shape
 
 FLOAT = 4
 LOOSE = {"depthwise": "loose_depthwise", "conv": "loose_groups", "pointwise": "loose_groups"}
 
 # What the runtimes do together with the op before it, in one go.
 FUSED = {"Relu", "Clip", "Relu6", "BatchNormalization"}
+# What C code does where the layer before it writes.
+WRITTEN_THERE = {"Activation", "Flatten"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Work:
 
 
 def work_of(path: str | os.PathLike[str]) -> list[Work]:
-    """The ops of a .tflite or .onnx file for one sample. Raises EdgepruneError for another file, or one without shapes."""
+    """The ops of a .tflite, .onnx or .c file for one sample. Raises EdgepruneError for another file, or one without shapes."""
     path = Path(path)
     suffix = path.suffix.lower()
     if not path.is_file():
@@ -45,7 +47,9 @@ def work_of(path: str | os.PathLike[str]) -> list[Work]:
         return list(_tflite(path))
     if suffix == ".onnx":
         return list(_onnx(path))
-    raise EdgepruneError(f"{path} does not say what it does op by op; an estimate takes .tflite and .onnx files, or a graph")
+    if suffix == ".c":
+        return list(_c(path))
+    raise EdgepruneError(f"{path} does not say what it does op by op; an estimate takes .tflite, .onnx and .c files, or a graph")
 
 
 def size_of(shape: Sequence[int]) -> int:
@@ -165,29 +169,23 @@ def _onnx(path: Path) -> Iterator[Work]:
             heavy = node.output[0]
 
 
-def work_of_graph(graph: Graph, encodings: Sequence[LayerEncoding]) -> list[Work]:
-    """What the C code of a graph does, which was written with these encodings."""
-    stored = {each.source: each for each in encodings}
-    found = []
-    for node in graph.nodes:
-        ins, out = graph.ins(node), graph.values[node.name]
-        count = node.op.multiply_adds(ins)
-        moved = FLOAT * (size_of(out.shape) + sum(size_of(value.shape) for value in ins))
-        weight = node.op.arrays.get("weight")
-        if not count or weight is None:
-            # What follows a layer element by element is done where the layer writes.
-            if type(node.op).__name__ not in ("Activation", "Flatten"):
-                found.append(Work(node.name, "other", count, 0, moved))
-            continue
-        encoding = stored.get(node.source)
-        form = "dense" if encoding is None else encoding.encoding
-        sparse = form == "csr"  # the blocks of stripes run as dense ones do
-        nonzeros = int((weight != 0).sum())
-        count = count if form == "dense" else round(count * nonzeros / max(weight.size, 1))
-        bytes_ = encoding.bytes if encoding else FLOAT * weight.size
-        if weight.ndim > 2:
-            kind = conv_kind(weight.shape[2:], weight.shape[1], getattr(node.op, "groups", 1), sparse)
-        else:
-            kind = matrix_kind(out.positions, sparse)
-        found.append(Work(node.name, kind, count, bytes_, moved))
-    return found
+def _c(path: Path) -> Iterator[Work]:
+    try:
+        said = note_of(path.read_text())
+        shapes: dict[str, Any] = {**said["inputs"], **{name: shape for name, (_, shape) in said["work"].items()}}
+        weights = {each["node"]: each for each in said["weights"]}
+        for op, ins, name in said["operations"]:
+            count, shape = said["work"][name]
+            moved = FLOAT * (size_of(shape) + sum(size_of(shapes[each]) for each in ins))
+            if name in weights:
+                weight = weights[name]
+                sparse, size = weight["encoding"] == "csr", weight["shape"]  # the blocks of stripes run as dense ones do
+                if len(size) > 2:
+                    kind = conv_kind(size[2:], size[1], weight["in_groups"], sparse)
+                else:
+                    kind = matrix_kind(count // size_of(size), sparse)
+                yield Work(name, kind, weight["multiply_adds"], weight["bytes"], moved, tuple(size))
+            elif op not in WRITTEN_THERE:
+                yield Work(name, "other", count, 0, moved)
+    except (ValueError, KeyError, TypeError) as error:
+        raise EdgepruneError(f"{path} does not say what it does op by op ({error}); write it again with this edgeprune") from None

@@ -8,7 +8,7 @@ from typing import IO
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..profiling import Comparison, Profile
+from ..profiling import Comparison, Profile, ToolProfile
 from . import words
 from .terminal import console_for, plain_table
 
@@ -22,6 +22,39 @@ def print_profile(profile: Profile, stream: IO[str] | None = None) -> None:
         console_for(stream).print(Text(f"ops: {profile.ops_by}"))
 
 
+def print_tool_profile(profile: ToolProfile, stream: IO[str] | None = None) -> None:
+    """Writes what a benchmark program said; what it did not say is left out."""
+    ms, t = words.milliseconds, profile.latency_ms
+    table = plain_table("Profile")
+    table.add_column("")
+    table.add_column(Text(profile.path), justify="right", overflow="fold")
+    figures = {"p5": t.p5, "p50": t.p50, "p90": t.p90, "p95": t.p95, "p99": t.p99, "mean": t.mean, "std": t.std}
+    spread = f"{ms(t.min)} to {ms(t.max)}" if t.min is not None else None
+    memory = {
+        "peak memory": profile.memory.peak_bytes,
+        "memory more than at start, loaded": profile.memory.load_bytes,
+        "  in the end": profile.memory.increase_bytes,
+    }
+    rows = {
+        "threads": words.count(profile.threads),
+        "file": words.size(profile.bytes),
+        **{name: ms(each) for name, each in (("load", profile.load_ms), ("first run", profile.first_run_ms)) if each is not None},
+        **{name: ms(each) for name, each in figures.items() if each is not None},
+        **({"min to max": spread} if spread else {}),
+        "runs": words.count(t.n),
+        **{name: words.size(each) for name, each in memory.items() if each is not None},
+    }
+    for name, cell in rows.items():
+        table.add_row(name, cell)
+    head = Text(f"{profile.provenance} on {profile.target}, {profile.reached}, by {profile.tool}", style="bold")
+    unsaid = [name for name in ("p50", "p90", "p99") if figures[name] is None]
+    lines: list[RenderableType] = [Text(profile.command), Text(f"{profile.device.cpu}, {profile.device.os}")]
+    lines += [Text(f"{profile.tool} does not say: {', '.join(unsaid)}")] if unsaid else []
+    lines += [Text.assemble(("warning: ", "yellow"), each) for each in profile.warnings]
+    timed = [_ops(profile)] if profile.ops else [Text(f"ops: {profile.ops_by}")] if profile.ops_by else []
+    console_for(stream).print(Group(head, table, *lines, *timed))
+
+
 def print_comparison(comparison: Comparison, stream: IO[str] | None = None) -> None:
     """Writes several files' figures side by side, and how they stand to the first."""
     lines: list[RenderableType] = [_table(comparison.profiles)]
@@ -33,7 +66,7 @@ def print_comparison(comparison: Comparison, stream: IO[str] | None = None) -> N
     console_for(stream).print(Group(*lines))
 
 
-def _ops(profile: Profile) -> RenderableType:
+def _ops(profile: Profile | ToolProfile) -> RenderableType:
     total = sum(op.ms for op in profile.ops) or 1.0
     table = plain_table(f"The ops that take the most, of {len(profile.ops)}")
     table.add_column("op", overflow="fold")
@@ -67,8 +100,8 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
     ms = words.milliseconds
     times = [profile.latency_ms for profile in profiles]
     memories = [profile.memory for profile in profiles]
-    used = [p.accelerator for p in profiles]
-    on = [("runs on", ["the CPU" if a is None else words.accelerator(a) for a in used])] if any(used) else []
+    on = [("runs on", [words.runs_on(p) for p in profiles])] if any(p.accelerator or p.browser for p in profiles) else []
+    modules = [("module and its memory", [words.module(p.browser) for p in profiles])] if any(p.browser for p in profiles) else []
     several = any(len(p.processes_ms) > 1 for p in profiles)
     return [
         ("runtime", [p.runtime for p in profiles]),
@@ -87,6 +120,7 @@ def _rows(profiles: Sequence[Profile]) -> list[tuple[str, list[str]]]:
         *([("medians of fresh processes", [_range(p.processes_ms) for p in profiles])] if several else []),
         ("runs per second", [f"{t.throughput:,.0f}" if t.throughput >= 10 else f"{t.throughput:.3g}" for t in times]),
         *([("energy of a run", [words.energy(p.energy_mj) for p in profiles])] if any(p.energy_mj for p in profiles) else []),
+        *modules,
         ("peak memory", [words.size(m.peak_bytes if m else None) for m in memories]),
         ("  more than before loading", [words.size(m.increase_bytes if m else None) for m in memories]),
         ("  of that not mapped from files", [words.size(m.anonymous_increase_bytes if m else None) for m in memories]),

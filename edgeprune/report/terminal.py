@@ -15,7 +15,7 @@ from .schema import Report
 
 PLAIN_WIDTH = 100
 
-EXPANDED = "csr+densify"
+EXPANDED = ("csr+densify", "stripes+densify")
 EXPANDED_MEANS = "small in the file, expanded when the model loads: it then runs as fast as dense and takes as much memory."
 
 
@@ -40,8 +40,8 @@ def to_text(report: Report, width: int = PLAIN_WIDTH) -> str:
 def summary(report: Report) -> RenderableType:
     """The layers, the totals before and after, the files with their proof, and the warnings."""
     parts: list[RenderableType] = [_layers(report)]
-    if any(EXPANDED in layer.encoding.values() for layer in report.layers):
-        parts.append(Text(f"{EXPANDED}: {EXPANDED_MEANS}", style="dim"))
+    stored = {each for layer in report.layers for each in layer.encoding.values()}
+    parts += [Text(f"{each}: {EXPANDED_MEANS}", style="dim") for each in EXPANDED if each in stored]
     parts.append(_totals(report))
     parts += [_file(report, i) for i in range(len(report.artifacts))]
     parts += [Text.assemble(("warning: ", "yellow"), each) for each in report.warnings]

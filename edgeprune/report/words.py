@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..profiling import Accelerator
+from ..profiling import Accelerator, Browser, Profile
 
 NOTHING = "–"
 
@@ -47,6 +47,25 @@ def accelerator(used: Accelerator) -> str:
     """llvmpipe by Vulkan (software), float16, 8.8e-04 off the CPU"""
     stands_in = " (software)" if used.software else ""
     return f"{used.device}{stands_in}, {used.precision}, {used.largest_relative_error:.1e} off the CPU"
+
+
+def browser(used: Browser) -> str:
+    """Chrome 150.0.7871.100, with SIMD, 9.0e-08 off the same C code here"""
+    simd = "with" if used.simd else "without"
+    another = "" if used.same_class else ", ANOTHER class"
+    return f"{used.name}, {simd} SIMD, {used.largest_relative_error:.1e} off the same C code here{another}"
+
+
+def runs_on(profile: Profile) -> str:
+    """The accelerator or the browser; else the CPU."""
+    if profile.browser:
+        return browser(profile.browser)
+    return accelerator(profile.accelerator) if profile.accelerator else "the CPU"
+
+
+def module(used: Browser | None) -> str:
+    """4,012 B, 196 kB"""
+    return NOTHING if used is None else f"{size(used.module_bytes)}, {size(used.memory_bytes)}"
 
 
 def share(value: float | None) -> str:

@@ -49,7 +49,7 @@ class Costs:
 class Option:
     """A form a layer can be written in. Those of no interest to a goal are left at 0."""
 
-    encoding: str  # "dense", "csr", "csr patches", "csr bands", "csr+densify", "coo"
+    encoding: str  # "dense", "csr", "csr patches", "csr bands", "stripes", "csr+densify", "stripes+densify", "coo"
     bytes: int  # in the file
     us: float = 0.0
     memory: int = 0  # while the model is loaded
@@ -99,7 +99,8 @@ def _reason(best: Option, dense: Option, options: Sequence[Option]) -> str:
         return f"{_us(dense)} dense; {quickest.encoding} would take {_us(quickest)}"
     said = f"{best.bytes:,} bytes instead of {dense.bytes:,}"
     if not best.expanded:
-        return f"{said}, only nonzeros are multiplied" + (f": {_us(best)} instead of {_us(dense)}" if best.us else "")
+        what = "stripes that were kept" if best.encoding == "stripes" else "nonzeros"
+        return f"{said}, only {what} are multiplied" + (f": {_us(best)} instead of {_us(dense)}" if best.us else "")
     said += ", expanded when the model loads: as fast and as much memory as dense"
     running = [o for o in others if not o.expanded]
     if running:

@@ -17,11 +17,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import chromium
 import numpy as np
 
 import edgeprune
 from edgeprune.formats import load
+from edgeprune.profiling import chromium
 
 HERE = Path(__file__).parent
 MNIST = HERE.parent / "mnist"

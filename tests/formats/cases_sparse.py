@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from drawing import Draw, chain, pads
 
 from edgeprune.graph import Graph, Node, Value
 from edgeprune.ops import Activation, AdaptiveAvgPool, Add, Conv, ConvTranspose, Flatten
 
-FORMS = ("csr patches", "csr bands", "csr+densify", "dense")
+FORMS = ("csr patches", "csr bands", "csr+densify", "stripes", "stripes+densify", "dense")
 
 
 def convolutions() -> dict[str, Graph]:
@@ -49,6 +51,16 @@ def convolutions() -> dict[str, Graph]:
     few = draw.weight(12, 64, 3, 3, density=0.3)
     few[:, np.setdiff1d(np.arange(64), [3, 20, 41, 63])] = 0
     cases["few channels read"] = chain((64, 9, 9), Conv(few, draw.normal(12), padding=pads(1, 1)))
+    for name, settings in {
+        "stripes": {},
+        "stripes, stride 2": {"stride": (2, 2)},
+        "stripes, dilated": {"padding": pads(2, 2), "dilation": (2, 2)},
+        "stripes, unevenly padded": {"padding": pads((0, 1), (2, 0)), "stride": (2, 1)},
+    }.items():
+        kept = draw.rng.random((12, 1, 3, 3)) < 0.3
+        kept[2], kept[0, 0, 1, 1] = False, True
+        striped = draw.conv(12, 16, 3, 3, **{"padding": pads(1, 1), **settings})
+        cases[name] = chain((16, 8, 9), replace(striped, weight=striped.weight * kept), Activation("relu"))
     up = draw.weight(8, 6, 3, 3, density=0.1)
     cases["transposed"] = chain((8, 5, 6), ConvTranspose(up, draw.normal(6), (2, 2), (1, 1), (1, 1), (1, 1), 1))
     return cases

@@ -57,7 +57,7 @@ def test_the_older_runtime_computes_the_same_in_every_form(tmp_path: Path) -> No
     python = older_python()
     cases = {}
     for name, graph in SPARSE_CASES.items():
-        for form in FORMS[:3]:
+        for form in FORMS[:-1]:
             write_as(form, graph, tmp_path / f"{len(cases)}.tflite")
             arrays = inputs_of(graph, 3, name)
             cases[f"{name} as {form}"] = (arrays, outputs_of(graph, arrays))

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import daemons
 import numpy as np
 import pytest
 
@@ -32,3 +33,23 @@ def make_onnx(tmp_path: Path) -> Maker:
         return path
 
     return make
+
+
+@pytest.fixture
+def ssh_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[daemons.Daemon]:
+    """A destination, 127.0.0.1, that `ssh` on the PATH reaches, as a user's config would make it."""
+    real = daemons.tool("ssh", "a connection over ssh")
+    own = tmp_path / "daemon"
+    own.mkdir()
+    with daemons.sshd(own) as (daemon, options):
+        wrapper = tmp_path / "bin" / "ssh"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\nexec {real} {" ".join(options)} "$@"\n')
+        wrapper.chmod(0o755)
+        monkeypatch.setenv("PATH", str(wrapper.parent), prepend=":")
+        yield daemon
+
+
+@pytest.fixture
+def ssh_host(ssh_daemon: daemons.Daemon) -> str:
+    return "127.0.0.1"

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeprune.profiling import load_target
+from edgeprune.profiling.targets import folder as shipped
+
 HERE = Path(__file__).parent
 
 
@@ -127,3 +130,13 @@ def adbd(folder: Path, set_environment: Callable[[str, str], None]) -> Iterator[
         process.kill()
         process.wait()
         subprocess.run([adb, "kill-server"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def android_like(tmp_path: Path) -> Path:
+    """A target for this machine's processor that only adb reaches."""
+    isa = load_target("host").hardware.isa
+    text = (shipped() / "pixel-8" / "target.toml").read_text().replace('"aarch64"', f'"{isa}"').replace('"pixel-8"', '"phone"')
+    text = text.replace('features = ["asimd", "asimddp"]', "features = []")
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "target.toml").write_text(text)
+    return tmp_path / "phone"

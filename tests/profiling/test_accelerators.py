@@ -17,7 +17,7 @@ from edgeprune.errors import EdgepruneError
 from edgeprune.formats import write
 from edgeprune.graph import Graph, Node, Value
 from edgeprune.ops import Linear
-from edgeprune.profiling import Accelerator, Profile, drivers, load_target, profile, profile_on, remote, runner
+from edgeprune.profiling import Accelerator, Profile, drivers, load_target, profile, profile_on, remote, runner, timing
 from edgeprune.profiling.detection import nvidia_gpus
 
 QUICK: dict[str, Any] = {"min_seconds": 0.05, "runs": 5, "warmup": 1}
@@ -181,7 +181,7 @@ def test_the_program_that_is_timed_computes_what_the_graph_does(program: Path) -
     driver.feed(given)
     driver.run()
     expected = small_network().run(*given)
-    assert runner.error_of(driver.outputs(), expected if isinstance(expected, (list, tuple)) else [expected]) < 1e-5
+    assert timing.error_of(driver.outputs(), expected if isinstance(expected, (list, tuple)) else [expected]) < 1e-5
 
 
 def test_a_torch_without_cuda_is_told_what_it_takes(program: Path) -> None:
@@ -221,9 +221,9 @@ def a_profile(make_onnx: Maker) -> Profile:
 
 
 def test_an_error_is_of_the_largest_output_and_what_is_no_number_is_infinitely_wrong() -> None:
-    assert runner.error_of([np.array([1.0, 4.5])], [np.array([1.0, 5.0])]) == pytest.approx(0.1)
-    assert runner.error_of([np.array([1.0, np.nan])], [np.array([1.0, 5.0])]) == math.inf
-    assert runner.error_of([np.zeros(2)], [np.zeros(2)]) == 0
+    assert timing.error_of([np.array([1.0, 4.5])], [np.array([1.0, 5.0])]) == pytest.approx(0.1)
+    assert timing.error_of([np.array([1.0, np.nan])], [np.array([1.0, 5.0])]) == math.inf
+    assert timing.error_of([np.zeros(2)], [np.zeros(2)]) == 0
 
 
 @pytest.mark.parametrize(("off", "refused"), [(0.0009, False), (0.002, True), (math.nan, True)])

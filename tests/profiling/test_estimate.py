@@ -17,7 +17,7 @@ from edgeprune.graph import Graph, Node, Value
 from edgeprune.ops import Activation, Conv, Linear
 from edgeprune.profiling.estimate import estimate, estimate_work
 from edgeprune.profiling.targets import Costs, Target, load_target
-from edgeprune.profiling.work import Work, in_blocks, work_of, work_of_graph
+from edgeprune.profiling.work import Work, in_blocks, work_of
 
 SIMPLE = Costs(
     conv=0.5, pointwise=0.5, depthwise=0.25, linear=0.1, sparse_conv=0.1, sparse_pointwise=0.1, sparse_linear=0.05,
@@ -54,17 +54,12 @@ def conv_graph(density: float = 1.0) -> Graph:
 EXPECTED = {"conv": 16 * 27 * 100, "depthwise": 16 * 9 * 64, "pointwise": 8 * 16 * 64}
 
 
-@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+@pytest.mark.parametrize("suffix", ["tflite", "onnx", "c"])
 def test_the_work_of_a_file_is_that_of_its_layers(tmp_path: Path, suffix: str) -> None:
     write(conv_graph(), tmp_path / f"model.{suffix}")
     work = work_of(tmp_path / f"model.{suffix}")
     assert {each.kind: each.multiply_adds for each in work if each.multiply_adds} == EXPECTED
     assert sum(each.weight_bytes for each in work) >= 4 * (16 * 27 + 16 * 9 + 8 * 16)
-
-
-def test_the_work_of_a_graph_is_that_of_its_layers() -> None:
-    work = work_of_graph(conv_graph(), ())
-    assert {each.kind: each.multiply_adds for each in work if each.multiply_adds} == EXPECTED
 
 
 def test_a_sparse_layer_that_is_run_sparsely_counts_its_nonzeros(tmp_path: Path) -> None:
@@ -77,6 +72,11 @@ def test_a_sparse_layer_that_is_run_sparsely_counts_its_nonzeros(tmp_path: Path)
     write(graph, tmp_path / "model.onnx")
     (layer,) = [each for each in work_of(tmp_path / "model.onnx") if each.multiply_adds]
     assert (layer.kind, layer.multiply_adds) == ("linear", weight.size)
+    write(graph, tmp_path / "model.c")
+    (layer,) = work_of(tmp_path / "model.c")
+    assert (layer.kind, layer.multiply_adds) == ("sparse_linear", int(weight.sum()))
+    assert layer.moved_bytes == 4 * (256 + 64)
+    assert layer.weight_bytes < 4 * weight.size
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,18 @@ def test_what_cannot_be_estimated_is_refused(tmp_path: Path, board: Target) -> N
     (tmp_path / "model.c").write_text("")
     with pytest.raises(EdgepruneError, match="does not say what it does op by op"):
         estimate("pixel-8", tmp_path / "model.c")
+    with pytest.raises(EdgepruneError, match="a C model runs on one thread"):
+        estimate("pixel-8", tmp_path / "model.c", threads=2)
+    with pytest.raises(EdgepruneError, match=r"model\.pt2 cannot be estimated; an estimate takes \.tflite, \.onnx, \.c files"):
+        estimate("host", tmp_path / "model.pt2")
     with pytest.raises(EdgepruneError, match="does not exist"):
         estimate("pixel-8", tmp_path / "absent.tflite")
 
 
-def test_an_estimate_says_that_it_is_one_and_how_good(tmp_path: Path) -> None:
-    write(small_network(), tmp_path / "model.tflite")
-    done = CliRunner().invoke(main, ["profile", str(tmp_path / "model.tflite"), "--target", "iphone-15", "--estimate"])
+@pytest.mark.parametrize("suffix", ["tflite", "c"])
+def test_an_estimate_says_that_it_is_one_and_how_good(tmp_path: Path, suffix: str) -> None:
+    write(small_network(), tmp_path / f"model.{suffix}")
+    done = CliRunner().invoke(main, ["profile", str(tmp_path / f"model.{suffix}"), "--target", "iphone-15", "--estimate"])
     assert done.exit_code == 0, done.output
     assert "estimated, nothing was run" in done.output
     assert "between" in done.output

@@ -8,7 +8,6 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import daemons
@@ -22,7 +21,6 @@ from edgeprune.profiling import load_target, native, profile_on
 from edgeprune.profiling.native import processor_of, read_model
 from edgeprune.profiling.remote import check_processor
 from edgeprune.profiling.result import Profile
-from edgeprune.profiling.targets import folder as shipped
 from edgeprune.profiling.transport import Local, folder_on
 
 QUICK = {"runs": 20, "min_seconds": 0.02, "warmup": 1}
@@ -33,36 +31,6 @@ here = pytest.mark.skipif(shutil.which("cc") is None, reason="building a C model
 def model(tmp_path: Path) -> Path:
     c.write(small_network(), tmp_path / "model.c")
     return tmp_path / "model.c"
-
-
-@pytest.fixture
-def ssh_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[daemons.Daemon]:
-    """A destination, 127.0.0.1, that `ssh` on the PATH reaches, as a user's config would make it."""
-    real = daemons.tool("ssh", "a connection over ssh")
-    own = tmp_path / "daemon"
-    own.mkdir()
-    with daemons.sshd(own) as (daemon, options):
-        wrapper = tmp_path / "bin" / "ssh"
-        wrapper.parent.mkdir()
-        wrapper.write_text(f'#!/bin/sh\nexec {real} {" ".join(options)} "$@"\n')
-        wrapper.chmod(0o755)
-        monkeypatch.setenv("PATH", str(wrapper.parent), prepend=":")
-        yield daemon
-
-
-@pytest.fixture
-def ssh_host(ssh_daemon: daemons.Daemon) -> str:
-    return "127.0.0.1"
-
-
-def android_like(tmp_path: Path) -> Path:
-    """A target for this machine's processor that only adb reaches."""
-    isa = load_target("host").hardware.isa
-    text = (shipped() / "pixel-8" / "target.toml").read_text().replace('"aarch64"', f'"{isa}"').replace('"pixel-8"', '"phone"')
-    text = text.replace('features = ["asimd", "asimddp"]', "features = []")
-    (tmp_path / "phone").mkdir()
-    (tmp_path / "phone" / "target.toml").write_text(text)
-    return tmp_path / "phone"
 
 
 def whole(found: Profile) -> None:
@@ -98,7 +66,7 @@ def test_a_c_model_is_profiled_over_ssh_and_nothing_is_left(model: Path, ssh_hos
 def test_a_c_model_is_profiled_over_adb_and_nothing_is_left(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("device", "daemon"):
         (tmp_path / name).mkdir()
-    target = android_like(tmp_path)
+    target = daemons.android_like(tmp_path)
     with daemons.adbd(tmp_path / "daemon", monkeypatch.setenv) as (_, serial):
         found = profile_on(target, model, host=serial, workdir=str(tmp_path / "device"), **QUICK)
     whole(found)

@@ -8,43 +8,43 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeprune.profiling import Device, Latency, Memory, Profile, drivers, runner
+from edgeprune.profiling import Device, Latency, Memory, Profile, drivers, runner, timing
 
 
 def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
     random = np.random.default_rng(0)
     held = 0
     for _ in range(1000):
-        low, high = runner.median_interval(np.sort(random.exponential(1.0, 101)))
+        low, high = timing.median_interval(np.sort(random.exponential(1.0, 101)))
         held += low <= np.log(2) <= high
     assert 930 <= held <= 985
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6])
 def test_the_interval_of_few_samples_is_all_of_them(n: int) -> None:
-    assert runner.median_interval([float(i) for i in range(n)]) == (0, n - 1)
+    assert timing.median_interval([float(i) for i in range(n)]) == (0, n - 1)
 
 
 def test_the_summary_is_in_milliseconds() -> None:
-    found = runner.summary([1_000_000] * 98 + [3_000_000, 5_000_000])
+    found = timing.summary([1_000_000] * 98 + [3_000_000, 5_000_000])
     assert found["p50"] == 1
     assert found["max"] == 5
     assert found["mean"] == pytest.approx(1.06)
     assert found["n"] == 100
     assert found["drift"] == 0
-    assert runner.summary([1_000_000] * 50 + [2_000_000] * 50)["drift"] == 1
+    assert timing.summary([1_000_000] * 50 + [2_000_000] * 50)["drift"] == 1
 
 
 def test_a_sleep_is_timed_as_what_it_is() -> None:
-    samples = runner.time_for(lambda: time.sleep(0.005), 0.1, 1000)
+    samples = timing.time_for(lambda: time.sleep(0.005), 0.1, 1000)
     assert 5 <= len(samples) <= 20
-    assert 5 <= runner.summary(samples)["p50"] < 15
+    assert 5 <= timing.summary(samples)["p50"] < 15
 
 
 def test_timing_stops_when_patience_ends_though_the_median_is_unknown() -> None:
     random = np.random.default_rng(0)
     start = time.monotonic()
-    samples = runner.time_until_settled(lambda: time.sleep(float(random.choice([0.0001, 0.02]))), 10_000, 0.05)
+    samples = timing.time_until_settled(lambda: time.sleep(float(random.choice([0.0001, 0.02]))), 10_000, 0.05)
     assert time.monotonic() - start < 2
     assert len(samples) < 10_000
 
@@ -55,7 +55,7 @@ def test_warming_up_is_so_many_runs_and_half_a_second_but_not_for_ever(
 ) -> None:
     ends: list[float] = []
     monkeypatch.setattr(time, "perf_counter", lambda: len(ends) * pace)
-    runner.warm_up(lambda: ends.append(pace), asked)
+    timing.warm_up(lambda: ends.append(pace), asked)
     assert expected <= len(ends) <= expected + 1
 
 
@@ -117,16 +117,16 @@ def test_short_runs_are_timed_together_and_told_one_by_one(monkeypatch: pytest.M
         now[0] += 700
 
     monkeypatch.setattr(time, "perf_counter_ns", lambda: now[0])
-    assert runner.runs_together(run) == 8
-    samples = runner.time_for(run, 1e-5, 100, together=8)
+    assert timing.runs_together(run) == 8
+    samples = timing.time_for(run, 1e-5, 100, together=8)
     assert list(samples) == [5600, 5600]
-    found = runner.summary(samples, 8)
+    found = timing.summary(samples, 8)
     assert (found["p50"], found["n"], found["together"]) == (pytest.approx(7e-4), 16, 8)
 
 
 def test_runs_that_the_clock_can_tell_are_timed_alone() -> None:
-    assert runner.runs_together(lambda: time.sleep(1e-4)) == 1
-    assert runner.runs_together(lambda: None) > 1
+    assert timing.runs_together(lambda: time.sleep(1e-4)) == 1
+    assert timing.runs_together(lambda: None) > 1
 
 
 def test_energy_is_that_of_all_processors_and_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ from edgeprune.errors import EdgepruneError
 from edgeprune.pruning import Probe, Unholdable, prune
 from edgeprune.pruning.structured import filters
 from edgeprune.pruning.structured.polarization import gap, make_positive, regularizer, slope
-from edgeprune.pruning.structured.stripes import Thinning, folded, smallest_stripes, with_skeletons
+from edgeprune.pruning.structured.stripes import Thinning, folded, smallest_stripes, take_sizes, with_skeletons
 from edgeprune.pruning.structured.tpp import Fading, gram_loss
 from edgeprune.vision import torchvision
 
@@ -252,6 +254,22 @@ def test_a_convolution_without_some_stripes_is_the_sum_of_the_others(kernel: int
     assert torch.allclose(layer(x), expected, rtol=1e-10, atol=1e-12)
 
 
+def test_the_skeleton_of_a_trained_network_begins_with_the_sizes_of_its_stripes() -> None:
+    net, probe = network()
+    convolutions = [each for each in net.modules() if isinstance(each, nn.Conv2d)]
+    with torch.no_grad():
+        convolutions[0].weight[:, :, 0] = 0.0
+    before = [each.weight.detach().clone() for each in convolutions]
+    skeletons = with_skeletons(net, probe.full())
+    take_sizes(net, skeletons)
+    assert all(torch.allclose(each.weight, was, atol=1e-7) for each, was in zip(convolutions, before, strict=True))
+    for skeleton, was in zip(skeletons.values(), (w for w in before if w[0, 0].numel() > 1), strict=True):
+        norms = was.norm(dim=1, keepdim=True)
+        assert torch.allclose(skeleton.stripes, norms / norms[norms > 0].mean(), atol=1e-5)
+    folded(net, skeletons)
+    assert all(torch.allclose(each.weight, was, atol=1e-7) for each, was in zip(convolutions, before, strict=True))
+
+
 def test_a_stripe_at_the_threshold_goes_and_never_comes_back() -> None:
     net, probe = network()
     skeletons = with_skeletons(net, probe.full())
@@ -360,3 +378,27 @@ def test_polarization_says_what_it_misses() -> None:
     data = made_up((1, 28, 28), 64)
     with pytest.raises(EdgepruneError, match="try l1-filters"):
         prune(LeNet300(), 2, data=data, method="polarization", epochs=1)
+
+
+@pytest.mark.slow
+def test_a_network_pruned_by_stripes_is_written_by_them_in_both_formats(tmp_path: Path) -> None:
+    import edgeprune
+    from edgeprune.models import resnet20
+
+    torch.manual_seed(0)
+    torch.save(resnet20().state_dict(), tmp_path / "net.pt")
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(256, size=(64, 32, 32, 3), dtype=np.uint8), rng.integers(10, size=64)
+    np.savez(tmp_path / "made_up.npz", x_train=images, y_train=labels, x_test=images[:16], y_test=labels[:16])
+    made = edgeprune.compress(
+        tmp_path / "net.pt", 6, targets="tflite,onnx", out=tmp_path / "out", data=str(tmp_path / "made_up.npz"), measure=False,
+        method="stripes", epochs=1, source={"model": "edgeprune.models:resnet20"},
+    )  # fmt: skip
+    quick = edgeprune.export(
+        tmp_path / "out" / "pruned.pt", targets="tflite,onnx", out=tmp_path / "quick", measure=False, optimize="latency"
+    )
+    for report, form in ((made, "stripes+densify"), (quick, "stripes")):
+        for artifact in report.artifacts:
+            assert artifact.parity is not None
+            assert artifact.parity.max_relative_error < 1e-5
+            assert sum(layer.encoding.get(artifact.format) == form for layer in report.layers) > 5

@@ -33,7 +33,7 @@ def fields_of(cls: type, prefix: str = "") -> dict[str, str]:
         elif dataclasses.is_dataclass(hint):
             found |= ({path: "object" + null} if null else {}) | fields_of(typing.cast(type, hint), f"{path}.")
         elif origin is tuple:
-            found[path] = {int: "list of integers", str: "list of text"}[inner[0]] + null
+            found[path] = {int: "list of integers", float: "list of numbers", str: "list of text"}[inner[0]] + null
         elif origin is dict:
             by = "format" if name in ("encoding", "place") else "name"
             found[path] = ("anything" if inner[1] is Any else words[inner[1]]) + f" by {by}"

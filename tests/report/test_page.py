@@ -17,7 +17,7 @@ from example_report import EXAMPLE
 
 from edgeprune.cli import main
 from edgeprune.errors import EdgepruneError
-from edgeprune.profiling import Accelerator, Emulation, Estimate, Profile
+from edgeprune.profiling import Accelerator, Emulation, Estimate, Profile, ToolProfile
 from edgeprune.profiling.documents import Record, records_of
 from edgeprune.profiling.result import OpTime
 from edgeprune.report import Report
@@ -201,7 +201,7 @@ def test_a_record_comes_back_from_json(record: Record) -> None:
 
 def test_the_document_lists_exactly_the_fields_of_a_profile(tmp_path: Path) -> None:
     parts = re.split(r"^## (\w+)$", DOCUMENT.read_text(), flags=re.MULTILINE)
-    for name, record in (("measured", Profile), ("estimated", Estimate), ("emulated", Emulation)):
+    for name, record in (("measured", Profile), ("program", ToolProfile), ("estimated", Estimate), ("emulated", Emulation)):
         part = tmp_path / name
         part.write_text(parts[parts.index(name) + 1])
         assert documented(part) == fields_of(record), name

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import chromium
+import bench
 import numpy as np
 import pytest
 from bench import mnist_images, prepared
 
 from edgeprune.formats import load
+from edgeprune.profiling import chromium
 
-WEB = Path(chromium.__file__).parent
+WEB = Path(bench.__file__).parent
 PACKAGES = ("onnxruntime-web", "@litertjs/core")
 OURS, ORT, LITERT = "edgeprune, C in WebAssembly", "onnxruntime-web", "LiteRT.js"
 

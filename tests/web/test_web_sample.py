@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import chromium
+import bench
 import numpy as np
 import pytest
 from bench import mnist_images, prepared
@@ -17,8 +17,9 @@ from digits import strokes
 
 import edgeprune
 from edgeprune.formats import load
+from edgeprune.profiling import chromium
 
-WEB = Path(chromium.__file__).parent
+WEB = Path(bench.__file__).parent
 LIMIT = 100_000  # bytes of the whole page
 FILES = ("index.html", "style.css", "model.js", "network.js", "picture.js", "page.js")
 DESKTOP = {"width": 1000, "height": 800, "deviceScaleFactor": 1, "mobile": False}

@@ -28,11 +28,16 @@ def note_text(said: dict[str, Any]) -> str:
     return f"/* {MARK}{text.replace('/', chr(92) + '/').replace('?', chr(92) + 'u003f')} */"
 
 
+def note_of(text: str) -> dict[str, Any]:
+    """What the comment says. Raises ValueError when there is none."""
+    return dict(json.loads(text[text.rindex(f"/* {MARK}") + len(MARK) + 3 : text.rindex(" */")]))
+
+
 def read(path: Path) -> Artifact:
     """The constants decoded to weights. Raises EdgepruneError when the file is not a model that edgeprune wrote."""
     try:
         text = path.read_text()
-        said = json.loads(text[text.rindex(f"/* {MARK}") + len(MARK) + 3 : text.rindex(" */")])
+        said = note_of(text)
         metadata, _ = Metadata.from_json(said["metadata"])
         tensors = [tensor for weight in said["weights"] for tensor in _tensors(text, weight)]
         weights = {weight["node"]: weight["layer"] + ".weight" for weight in said["weights"]}

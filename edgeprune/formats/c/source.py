@@ -78,6 +78,9 @@ def source_text(w: Writer, arena: Arena, header: str, metadata: Metadata) -> str
         "inputs": {name: v.shape for name, v in w.graph.inputs.items()},
         "outputs": {name: w.graph.values[name].shape for name in w.graph.outputs},
         "operations": [[type(node.op).__name__, node.inputs, node.name] for node in w.graph.nodes],
+        "work": {
+            node.name: [node.op.multiply_adds(w.graph.ins(node)), w.graph.values[node.name].shape] for node in w.graph.nodes
+        },
         "weights": w.stored,
         "metadata": metadata.to_json(),
     }

@@ -202,6 +202,7 @@ class Writer:
         ins = [self.graph.values[name] for name in task.inputs]
         dense = self._multiply_adds[task.node]
         said = {"layer": task.name, "node": task.node, "shape": list(shape), "encoding": encoding, "bytes": stored}
+        said["in_groups"] = getattr(task.op, "groups", 1)
         said["multiply_adds"] = dense if encoding == "dense" else round(dense * nonzeros / max(weight.size, 1))
         said["moves"] = 4 * sum(int(np.prod(value.shape)) for value in (*ins, self.graph.values[task.name]))
         self.stored.append({**said, **where})

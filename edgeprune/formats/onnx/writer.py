@@ -19,6 +19,8 @@ lower = Lowerings("ONNX")
 
 # What an array costs beside its contents: name, shape, type, lengths.
 DESCRIPTION = 24
+# The two nodes that look a weight up, and two arrays for one.
+LOOK_UP = 150
 
 # The oldest that say everything written here: what onnxruntime 1.10 (2021) already loads.
 OPSET, IR_VERSION = 13, 8
@@ -123,20 +125,39 @@ class Writer:
 
     def weight(self, node: Node, array: Array, what: str = "weight") -> str:
         """A layer's weight in the encoding that pays."""
-        name = self._name(f"{node.source or node.name}.{what}")
-        nonzeros = int(np.count_nonzero(array))
-        sizes = {"dense": array.nbytes + DESCRIPTION, "coo": _coordinate_bytes(array) + 2 * DESCRIPTION}
-        options = [Option(form, size, expanded=form == "coo") for form, size in sizes.items()]
+        return self.stored(node, array, self.choose(node, array, weight_options(array)), what)
+
+    def choose(self, node: Node, array: Array, options: Sequence[Option]) -> str:
+        """The encoding that pays, of a layer's forms."""
         choice = choose(options, optimize=self.optimize)
-        if choice.encoding == "coo":
-            self.sparse.append(_coordinates(array, name))
-        else:
-            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        stored = sizes[choice.encoding]
+        nonzeros = int(np.count_nonzero(array))
+        stored = next(option.bytes for option in options if option.encoding == choice.encoding)
         self.encodings.append(
             LayerEncoding(node.name, node.source, array.shape, choice.encoding, nonzeros, array.size, stored, choice.reason)
         )
+        return choice.encoding
+
+    def stored(self, node: Node, array: Array, encoding: str, what: str = "weight") -> str:
+        """An initializer, "dense" or as coordinates ("coo")."""
+        if encoding == "dense":
+            return self.numbers(node, what, array)
+        name = self._name(f"{node.source or node.name}.{what}")
+        self.sparse.append(_coordinates(array, name))
         return name
+
+    def looked_up(self, node: Node, table: Array, index: Array) -> str:
+        """A weight [filters, channels, *kernel] that the runtime makes when it loads the model: `index` says which row of `table`
+        each tap of each filter is, counted from 1; 0 is a row of zeros."""
+        rows = self.numbers(node, "stripes", np.concatenate([np.zeros_like(table[:1]), table]))
+        # Varints: one or two bytes each.
+        which = TensorProto(data_type=TensorProto.INT32, dims=index.shape, int32_data=index.ravel().tolist())
+        which.name = self._name(f"{node.source or node.name}.index")
+        self.initializers.append(which)
+        laid = self.op("Gather", [rows, which.name], axis=0)
+        made = self._name(f"{node.source or node.name}.weight")
+        order = (0, index.ndim, *range(1, index.ndim))
+        self.nodes.append(helper.make_node("Transpose", [laid], [made], perm=order))
+        return made
 
     def finish(self, metadata: Metadata) -> bytes:
         for name in dict.fromkeys(self.graph.outputs):
@@ -160,6 +181,18 @@ class Writer:
 
 def _open(name: str, shape: Shape, *, integer: bool = False) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.INT64 if integer else TensorProto.FLOAT, ["batch", *shape])
+
+
+def weight_options(array: Array, us: float = 0.0) -> list[Option]:
+    """The forms of a weight that are all dense once the model is loaded; `us` is what its layer then takes."""
+    options = [Option("dense", array.nbytes + DESCRIPTION, us, 2 * array.nbytes)]
+    sparse = _coordinate_bytes(array) + 2 * DESCRIPTION
+    return [*options, Option("coo", sparse, us, sparse + 2 * array.nbytes, expanded=True)]
+
+
+def look_up_bytes(table: Array, index: Array) -> int:
+    """Bytes of what `Writer.looked_up` writes."""
+    return int(table.nbytes + table[:1].nbytes + index.size + np.count_nonzero(index >> 7)) + LOOK_UP
 
 
 def _coordinate_bytes(array: Array) -> int:

@@ -15,16 +15,23 @@ DENSIFY = 72
 
 def packed(array: Array) -> Sparse | None:
     """The array in its smallest sparse encoding; None where none could be smaller than the array."""
-    # An index takes a byte at least: nearly full weights need no closer look.
-    if 5 * int(np.count_nonzero(array)) > array.nbytes:
+    # An index takes a byte at least, of a whole tap if not of a weight: nearly full weights need no closer look.
+    taps = array if array.ndim == 2 else array.any(-1)
+    if array.all() or (taps.all() and 5 * int(np.count_nonzero(array)) > array.nbytes):
         return None
-    # Rows of taps cost a segment each; a tree costs one only where there is something, which wins when hardly anything is.
-    levels = ("dc",) if array.ndim == 2 else ("dddc", "dccc")
+    # Rows of taps cost a segment each; a tree costs one only where there is something, which wins when hardly anything is. Taps
+    # that are kept as a whole need no index for each weight.
+    levels = ("dc",) if array.ndim == 2 else ("dddc", "dccc", "ddcd", "dccd")
     return min((compress(array, each, at_least=1) for each in levels), key=lambda s: s.nbytes)
 
 
 def stored_bytes(sparse: Sparse) -> int:
     return sparse.nbytes + DESCRIPTION[len(sparse.shape)]
+
+
+def name_of(sparse: Sparse) -> str:
+    """What the encoding is called."""
+    return "csr" if sparse.levels[-1].compressed else "stripes"
 
 
 def expanding(array: Array, sparse: Sparse | None, kind: str, multiply_adds: int, costs: Costs) -> list[Option]:
@@ -34,7 +41,7 @@ def expanding(array: Array, sparse: Sparse | None, kind: str, multiply_adds: int
     options = [Option("dense", array.nbytes, us, 2 * array.nbytes)]
     if sparse is not None:
         stored = stored_bytes(sparse)
-        options.append(Option("csr+densify", stored + DENSIFY, us, stored + 2 * array.nbytes, expanded=True))
+        options.append(Option(f"{name_of(sparse)}+densify", stored + DENSIFY, us, stored + 2 * array.nbytes, expanded=True))
     return options
 
 

@@ -11,11 +11,16 @@ from .schema import SAME, VALID
 from .writer import Writer
 
 
+def stated(windows: tuple[Window, ...]) -> bool:
+    """Whether an op can say the windows' padding itself."""
+    return not any(w.padded for w in windows) or all(w.same for w in windows)
+
+
 def pad_for(out: Writer, x: int, value: Value, windows: tuple[Window, ...], fill: float) -> tuple[int, int]:
     """(`x`, padded with `fill` unless the op can say the windows' padding itself, what the op says)."""
     if not any(w.padded for w in windows):
         return x, VALID
-    if all(w.same for w in windows):
+    if stated(windows):
         return x, SAME
     return pad(out, x, value, tuple((w.before, w.read_after) for w in windows), fill), VALID
 

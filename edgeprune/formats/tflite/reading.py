@@ -96,7 +96,8 @@ def _constant(tensor: dict[str, Any], raw: Array, expanded: bool) -> Tensor:
     if not sparsity:
         return Tensor(tensor["name"] or "", shape, dtype, "dense", size, values.reshape(shape))
     levels = tuple(_level(each, shape) for each in sparsity["dim_metadata"] or [])
-    encoding = "csr+densify" if expanded else "csr"
+    blocks = any(level.compressed for level in levels[:-1]) and not levels[-1].compressed
+    encoding = ("stripes" if blocks else "csr") + ("+densify" if expanded else "")
     size += sum(level.nbytes for level in levels)
     if len(_numbers(sparsity["block_map"])):
         return Tensor(tensor["name"] or "", shape, dtype, f"{encoding} of blocks", size)

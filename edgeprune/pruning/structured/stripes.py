@@ -82,6 +82,23 @@ def with_skeletons(module: nn.Module, masks: Masks) -> dict[str, Skeleton]:
     return found
 
 
+@torch.no_grad()
+def take_sizes(module: nn.Module, skeletons: Mapping[str, Skeleton]) -> None:
+    """Moves what the stripes of a trained network differ by into their numbers: their norms over the mean one of their layer.
+
+    The paper trains from scratch, where all stripes are alike and all numbers can begin as 1. Those of a trained network that
+    begin as 1 still say nothing of it after the few epochs that a checkpoint gets. The function stays the same.
+    """
+    for name, skeleton in skeletons.items():
+        original = module.get_parameter(f"{name.removesuffix('weight')}parametrizations.weight.original")
+        sizes = torch.linalg.vector_norm(original, dim=1, keepdim=True)
+        there = sizes > 0
+        if there.any():
+            sizes = sizes / sizes[there].mean()
+        skeleton.stripes.copy_(sizes)
+        original.div_(torch.where(there, sizes, torch.ones_like(sizes)))
+
+
 def folded(module: nn.Module, skeletons: Mapping[str, Skeleton]) -> dict[str, Tensor]:
     """Multiplies the skeletons into the weights and takes them off again; their absolute values, `[filters, *kernel]`."""
     sizes = {}
@@ -125,6 +142,7 @@ def stripes(run: Run) -> None:
     run.masks.apply(run.module)
     skeletons = with_skeletons(run.module, run.masks)
     try:
+        take_sizes(run.module, skeletons)
         recipe = replace(run.plan.recipe, optimizer="sgd", curve="cosine", lr=LR)
         run.train(recipe, Thinning(skeletons, PENALTY, THRESHOLD))
     finally:

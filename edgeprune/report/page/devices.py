@@ -8,7 +8,8 @@ from pathlib import Path
 from ...profiling.documents import Record
 from ...profiling.emulation import Emulation
 from ...profiling.estimate import Estimate, OpEstimate
-from ...profiling.result import OpTime, Profile
+from ...profiling.result import Latency, OpTime, Profile
+from ...profiling.tool_result import ToolProfile
 from .. import words
 from .charts import Bar, bars
 from .markup import Html, element, joined, table
@@ -45,16 +46,22 @@ def comparison(records: Sequence[Record], names: Sequence[str] | None = None) ->
     if timed:
         parts.append(element("div", bars([_bar(name, record) for name, record in timed]), class_="card long"))
     parts.append(_figures(records, shown))
-    notes = [f"{title(record)}: {each}" for record in records if isinstance(record, Profile) for each in record.warnings]
+    notes = [
+        f"{title(record)}: {each}" for record in records if isinstance(record, Profile | ToolProfile) for each in record.warnings
+    ]
     if notes:
         parts.append(element("ul", *(element("li", each) for each in notes), class_="warnings"))
     return joined(*parts)
 
 
-def _bar(name: str, record: Profile | Estimate) -> Bar:
+def _bar(name: str, record: Profile | Estimate | ToolProfile) -> Bar:
     if isinstance(record, Estimate):
         note = f"estimated, {words.milliseconds(record.low_ms)} to {words.milliseconds(record.high_ms)}"
         return Bar(name, record.ms, words.milliseconds(record.ms), "estimated", record.low_ms, record.high_ms, note)
+    if isinstance(record, ToolProfile):
+        figure = "mean" if record.latency_ms.p50 is None else "p50"
+        ms, runs = record.latency_ms.middle, record.latency_ms.n
+        return Bar(name, ms, words.milliseconds(ms), "measured", note=f"{record.tool}, {figure} of {runs:,} runs")
     t = record.latency_ms
     software = "software, " if record.accelerator and record.accelerator.software else ""
     return Bar(name, t.p50, words.milliseconds(t.p50), "measured", note=f"{software}{record.runtime}, p50 of {t.n:,} runs")
@@ -66,12 +73,18 @@ def _figures(records: Sequence[Record], shown: Sequence[str]) -> Html:
     rows: list[list[str]] = []
     for name, record in zip(shown, records, strict=True):
         if isinstance(record, Profile):
-            t, used = record.latency_ms, record.accelerator
-            on = words.accelerator(used) if used else f"{record.device.cpu}, {_threads(record.threads)}"
+            t, special = record.latency_ms, record.accelerator or record.browser
+            on = words.runs_on(record) if special else f"{record.device.cpu}, {_threads(record.threads)}"
             times = [t.p50, t.p90, t.p99, record.load_ms, record.first_run_ms]
             sizes = [record.peak_memory_bytes, record.bytes]
             ran = f"{record.runtime} on {on}, {record.reached}, {record.date[:10]}"
             cells = [ran, *map(ms, times), *map(words.size, sizes)]
+        elif isinstance(record, ToolProfile):
+            said = record.latency_ms
+            ran = f"{record.tool} on {record.device.cpu}, {_threads(record.threads)}, {record.reached}, {record.date[:10]}"
+            mean = f"mean {ms(said.mean)}" if said.p50 is None else ms(said.p50)
+            figures = [mean, *map(ms, (said.p90, said.p99, record.load_ms, record.first_run_ms))]
+            cells = [ran, *figures, *map(words.size, (record.memory.peak_bytes, record.bytes))]
         elif isinstance(record, Estimate):
             cells = [f"nothing: a model of {record.engine}, {_threads(record.threads)}", ms(record.ms), *[words.NOTHING] * 6]
         else:
@@ -88,7 +101,7 @@ def _threads(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
-def ops(record: Profile | Estimate) -> Html:
+def ops(record: Profile | Estimate | ToolProfile) -> Html:
     """Where one artifact's time goes, op by op, beside multiply-adds and bytes moved."""
     every: Sequence[OpTime | OpEstimate] = record.ops
     total = sum(op.ms for op in every) or 1e-12
@@ -108,8 +121,9 @@ def ops(record: Profile | Estimate) -> Html:
         for op in every
     ]  # fmt: skip
     about = f"{title(record)}, {record.provenance}"
-    if isinstance(record, Profile):
-        run = words.milliseconds(record.latency_ms.p50)
+    if isinstance(record, Profile | ToolProfile):
+        t = record.latency_ms
+        run = words.milliseconds(t.p50 if isinstance(t, Latency) else t.middle)
         about += f" by {record.ops_by}; the sum is {words.milliseconds(total)}, a run without timing its parts takes {run}"
     folded = element("details", element("summary", f"All {len(every)} ops"), table(head, listed, words=2))
     return element("div", element("p", about, class_="muted"), bars(rows), folded, class_="card long alone")

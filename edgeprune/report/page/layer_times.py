@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...profiling.documents import Record
 from ...profiling.result import Profile
+from ...profiling.tool_result import ToolProfile
 from ..schema import Report
 
 
@@ -14,7 +15,7 @@ def layer_times(report: Report, records: Sequence[Record]) -> dict[str, tuple[st
     """By artifact and device: (how it was timed, milliseconds by layer), where a profile timed the ops of that very file."""
     found: dict[str, tuple[str, Mapping[str, float]]] = {}
     for record in records:
-        if not isinstance(record, Profile) or not record.ops:
+        if not isinstance(record, Profile | ToolProfile) or not record.ops:
             continue
         name = Path(record.path).name
         artifact = next((each for each in report.artifacts if each.path == name and each.bytes == record.bytes), None)
