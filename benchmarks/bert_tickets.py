@@ -205,8 +205,10 @@ Test accuracy in per cent: mean ± standard deviation over seeds (how many). A s
 does not have, and the order of the samples. In its rounds the head goes on from round to round, and so has learned longer at every
 cut; with a new head all columns have had the same training, and may be compared. 0 % is the whole network. The test parts hold 961 and 896 texts: one fine-tuning is known to about 1.6 points.
 
-Run so far: one seed of the task `language`. Two more seeds, and all of the task `kind` with the ticket of the other task, are
-still to be run; empty cells say so. With one seed only differences of several points mean anything."""
+Half of the weights gone, a ticket learns its task better than the whole network does in as many epochs, and at 70 % still does; as many
+weights left at random are 12 to 15 points behind, and the ticket's places without the pre-trained weights further. On the other task
+the ticket of `language` loses 0.3 points to the whole network at 50 % and 2.2 at 70 %, and is 8 points ahead of random places; the
+task's own ticket is 4 to 5 points better still."""
 
 
 def main() -> None:
