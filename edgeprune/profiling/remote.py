@@ -73,8 +73,6 @@ def profile_on(
         raise EdgepruneError(
             f"{target.name} is no browser, but {browser} was named as one; leave it out (--binary), or take wasm"
         )
-    if suffix != ".c":
-        require_safe(model)
     transport = transport_for(target, host)
     if isinstance(transport, Local) and suffix != ".c":
         found = profile(
@@ -86,6 +84,7 @@ def profile_on(
             f"{model} cannot run on {transport.name}: Android has no Python; write the model as C and measure that there, "
             "or name a benchmark program with --binary"
         )
+    require_safe(model)
     with Folder(transport, time.monotonic() + timeout, workdir) as folder:
         check_processor(target, folder)
         before = conditions(transport)

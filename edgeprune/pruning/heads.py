@@ -13,8 +13,7 @@ def head_weights(module: nn.Module, probe: Probe) -> frozenset[str]:
 
     A network of Hugging Face says by itself what its encoder is (`base_model_prefix`); its head is everything else.
     """
-    encoder = getattr(module, "base_model_prefix", None)
-    if encoder and isinstance(getattr(module, encoder, None), nn.Module):
+    if encoder := _encoder(module):
         return frozenset(name for name in probe.names if not name.startswith(f"{encoder}."))
     found: set[str] = set()
     waiting = [node for node in probe.nodes if node.op == "output"]
@@ -32,11 +31,16 @@ def head_weights(module: nn.Module, probe: Probe) -> frozenset[str]:
 
 def head_state(module: nn.Module, weights: frozenset[str]) -> frozenset[str]:
     """The names in the state dict of the layers of these weights, biases included, or of all outside the encoder."""
-    encoder = getattr(module, "base_model_prefix", None)
-    if encoder and isinstance(getattr(module, encoder, None), nn.Module):
+    if encoder := _encoder(module):
         return frozenset(name for name in module.state_dict() if not name.startswith(f"{encoder}."))
     layers = {name.rpartition(".")[0] for name in weights}
     return frozenset(name for name in module.state_dict() if name.rpartition(".")[0] in layers)
+
+
+def _encoder(module: nn.Module) -> str:
+    """What a network of Hugging Face calls its encoder; empty for any other."""
+    prefix = getattr(module, "base_model_prefix", "")
+    return prefix if prefix and isinstance(getattr(module, prefix, None), nn.Module) else ""
 
 
 def _weights_alone(node: torch.fx.Node, probe: Probe) -> set[str]:

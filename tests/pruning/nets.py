@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeprune.data import Data, Preprocessing
+from edgeprune.pruning import Probe
 
 
 class LeNet300(nn.Module):
@@ -74,6 +75,19 @@ class CifarResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.layer3(self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x))))))
         return self.linear(F.avg_pool2d(x, x.shape[3]).view(x.shape[0], -1))
+
+
+def residual_network(seed: int = 0) -> tuple[nn.Module, Probe]:
+    """A ResNet as if trained: its norms are away from their defaults."""
+    torch.manual_seed(seed)
+    net = CifarResNet(2, 8).eval()
+    for norm in net.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.2, 1.5)
+            nn.init.uniform_(norm.bias, -0.3, 0.3)
+            norm.running_mean.uniform_(-0.3, 0.3)
+            norm.running_var.uniform_(0.5, 1.5)
+    return net, Probe(net, (torch.zeros(1, 3, 32, 32),))
 
 
 def vgg(widths: tuple[int | str, ...]) -> nn.Sequential:

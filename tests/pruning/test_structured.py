@@ -1,40 +1,24 @@
-"""Filters, stripes and the methods that take them out."""
+"""Filters, and the methods that take filters or stripes out."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from nets import CifarResNet, LeNet300, made_up, vgg
-from torch import Tensor, nn
+from nets import CifarResNet, LeNet300, made_up, residual_network, vgg
+from torch import nn
 
 from edgeprune.errors import EdgepruneError
 from edgeprune.pruning import Probe, Unholdable, prune
 from edgeprune.pruning.structured import filters
 from edgeprune.pruning.structured.polarization import gap, make_positive, regularizer, slope
-from edgeprune.pruning.structured.stripes import Thinning, folded, smallest_stripes, take_sizes, with_skeletons
 from edgeprune.pruning.structured.tpp import Fading, gram_loss
 from edgeprune.vision import torchvision
 
 
-def network(seed: int = 0) -> tuple[nn.Module, Probe]:
-    torch.manual_seed(seed)
-    net = CifarResNet(2, 8).eval()
-    for norm in net.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            nn.init.uniform_(norm.weight, 0.2, 1.5)
-            nn.init.uniform_(norm.bias, -0.3, 0.3)
-            norm.running_mean.uniform_(-0.3, 0.3)
-            norm.running_var.uniform_(0.5, 1.5)
-    return net, Probe(net, (torch.zeros(1, 3, 32, 32),))
-
-
 def test_the_filters_of_a_residual_network_that_can_leave_are_those_inside_its_blocks() -> None:
-    net, probe = network()
+    net, probe = residual_network()
     found = filters.free_filters(net, probe)
     assert [f.name for f in found] == [f"layer{s}.{b}.conv1.weight" for s in (1, 2, 3) for b in (0, 1)]
     assert all(f.norm is net.get_submodule(f.name.replace("conv1.weight", "bn1")) for f in found)
@@ -70,7 +54,7 @@ def test_a_linear_classifier_has_no_filter_that_can_leave() -> None:
 
 @pytest.mark.parametrize("ratio", [1.2, 2, 4])
 def test_the_same_share_of_every_layer_goes_until_the_budget_holds(ratio: float) -> None:
-    net, probe = network()
+    net, probe = residual_network()
     layers = filters.free_filters(net, probe)
     scores = {f.name: f.weight.detach().abs().flatten(1).mean(1) for f in layers}
     budget = int(probe.total / ratio)
@@ -91,7 +75,7 @@ def test_the_same_share_of_every_layer_goes_until_the_budget_holds(ratio: float)
 
 
 def test_a_budget_below_one_filter_a_layer_names_the_ratio_that_works() -> None:
-    net, probe = network()
+    net, probe = residual_network()
     layers = filters.free_filters(net, probe)
     scores = {f.name: torch.rand(len(f)) for f in layers}
     with pytest.raises(Unholdable, match=r"largest ratio that works for whole filters is ([\d.]+)") as refused:
@@ -104,7 +88,7 @@ def test_a_silent_filter_changes_nothing_when_it_leaves() -> None:
     """The small network computes what the big one does, all of whose filters to go are zero (polarization, TPP: last checks)."""
     from edgeprune import capture, shrink
 
-    net, probe = network()
+    net, probe = residual_network()
     layers = filters.free_filters(net, probe)
     scores = {f.name: torch.rand(len(f)) for f in layers}
     keep = filters.smallest_first(scores, probe.full(), probe, probe.total // 3)
@@ -151,7 +135,7 @@ def test_the_gap_of_two_heaps_lies_between_them() -> None:
 
 
 def test_negative_scales_are_turned_without_changing_the_function() -> None:
-    net, probe = network()
+    net, probe = residual_network()
     layers = filters.free_filters(net, probe)
     with torch.no_grad():
         for f in layers:
@@ -190,7 +174,7 @@ def test_a_filter_that_stays_is_pulled_away_from_those_that_go_and_from_no_other
 
 
 def test_fading_ends_with_filters_and_norms_at_zero() -> None:
-    net, probe = network()
+    net, probe = residual_network()
     layers = filters.free_filters(net, probe)
     keep = {f.name: torch.arange(len(f)) % 2 == 0 for f in layers}
     fading = Fading(layers, keep)
@@ -209,104 +193,6 @@ def test_fading_ends_with_filters_and_norms_at_zero() -> None:
         for parameter in (f.weight, *f.per_filter()):
             assert (parameter[1::2] == 0).all()
             assert (parameter[::2] != 0).any()
-
-
-# ---- stripes --------------------------------------------------------------------------------------------------------
-
-
-def by_stripes(x: Tensor, weight: Tensor, kept: Tensor, stride: int) -> Tensor:
-    """The convolution as products of one tap at a time, for the filters that have it."""
-    _, _, rows, columns = weight.shape
-    padded = F.pad(x, (columns // 2, columns // 2, rows // 2, rows // 2))
-    high, wide = (padded.shape[2] - rows) // stride + 1, (padded.shape[3] - columns) // stride + 1
-    out = x.new_zeros(len(x), len(weight), high, wide)
-    for i, j in itertools.product(range(rows), range(columns)):
-        having = kept[:, i, j].nonzero().squeeze(1)
-        seen = padded[:, :, i : i + stride * high : stride, j : j + stride * wide : stride]
-        out[:, having] += torch.einsum("nc,bchw->bnhw", weight[having, :, i, j], seen)
-    return out
-
-
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_a_convolution_without_some_stripes_is_the_sum_of_the_others(kernel: int, stride: int) -> None:
-    torch.manual_seed(kernel)
-    layer = nn.Conv2d(4, 6, kernel, stride, kernel // 2, bias=False).double()
-    net = nn.Sequential(layer, nn.ReLU(), nn.Flatten(), nn.LazyLinear(2, dtype=torch.float64))
-    x = torch.randn(2, 4, 9, 9, dtype=torch.float64)
-    net(x)
-    weight = layer.weight.detach().clone()
-    if kernel == 1:
-        with pytest.raises(EdgepruneError, match="several taps"):
-            with_skeletons(net, Probe(net.float(), (x.float(),)).full())
-        return
-    probe = Probe(net.float(), (x.float(),))
-    net.double()
-    skeletons = with_skeletons(net, probe.full())
-    sizes = torch.rand(6, kernel, kernel, dtype=torch.float64)
-    sizes[sizes < 0.4] = 0
-    with torch.no_grad():
-        skeletons["0.weight"].stripes.copy_(sizes.unsqueeze(1))
-    found = folded(net, skeletons)["0.weight"]
-    assert torch.equal(found, sizes)
-    assert int((layer.weight[:, 0] != 0).sum()) == int((sizes > 0).sum())
-    expected = by_stripes(x, weight * sizes.unsqueeze(1), sizes > 0, stride)
-    assert torch.allclose(layer(x), expected, rtol=1e-10, atol=1e-12)
-
-
-def test_the_skeleton_of_a_trained_network_begins_with_the_sizes_of_its_stripes() -> None:
-    net, probe = network()
-    convolutions = [each for each in net.modules() if isinstance(each, nn.Conv2d)]
-    with torch.no_grad():
-        convolutions[0].weight[:, :, 0] = 0.0
-    before = [each.weight.detach().clone() for each in convolutions]
-    skeletons = with_skeletons(net, probe.full())
-    take_sizes(net, skeletons)
-    assert all(torch.allclose(each.weight, was, atol=1e-7) for each, was in zip(convolutions, before, strict=True))
-    for skeleton, was in zip(skeletons.values(), (w for w in before if w[0, 0].numel() > 1), strict=True):
-        norms = was.norm(dim=1, keepdim=True)
-        assert torch.allclose(skeleton.stripes, norms / norms[norms > 0].mean(), atol=1e-5)
-    folded(net, skeletons)
-    assert all(torch.allclose(each.weight, was, atol=1e-7) for each, was in zip(convolutions, before, strict=True))
-
-
-def test_a_stripe_at_the_threshold_goes_and_never_comes_back() -> None:
-    net, probe = network()
-    skeletons = with_skeletons(net, probe.full())
-    assert len(skeletons) == len([n for n in probe.names if "conv" in n])
-    with torch.no_grad():
-        for skeleton in skeletons.values():
-            skeleton.stripes[0, 0, 0, 0] = 0.005
-    thinning = Thinning(skeletons, penalty=0.01, threshold=0.01)
-    optimizer = torch.optim.SGD([s.stripes for s in skeletons.values()], lr=1.0, momentum=0.9)
-    for step in range(3):
-        thinning.before(step)
-        optimizer.zero_grad()
-        net(torch.randn(2, 3, 32, 32)).sum().backward()
-        before = {n: s.stripes.grad.clone() for n, s in skeletons.items()}
-        thinning.update(step)
-        for name, skeleton in skeletons.items():
-            there = skeleton.stripes != 0
-            assert torch.allclose(skeleton.stripes.grad[there], (before[name] + 0.01 * skeleton.stripes.sign())[there])
-        optimizer.step()
-    thinning.end()
-    assert all(s.stripes[0, 0, 0, 0] == 0 for s in skeletons.values())
-    assert all((s.stripes != 0).any() for s in skeletons.values())
-
-
-def test_the_smallest_stripes_go_whole_and_one_of_every_layer_stays() -> None:
-    net, probe = network()
-    skeletons = with_skeletons(net, probe.full())
-    with torch.no_grad():
-        for skeleton in skeletons.values():
-            skeleton.stripes.uniform_(0, 1)
-    sizes = folded(net, skeletons)
-    budget = probe.total // 5
-    masks = smallest_stripes(sizes, probe.full(), probe, budget)
-    assert budget * 0.97 < masks.kept <= budget
-    for name in sizes:
-        whole = masks[name].any(1)
-        assert whole.any()
 
 
 # ---- whole runs -----------------------------------------------------------------------------------------------------
@@ -378,27 +264,3 @@ def test_polarization_says_what_it_misses() -> None:
     data = made_up((1, 28, 28), 64)
     with pytest.raises(EdgepruneError, match="try l1-filters"):
         prune(LeNet300(), 2, data=data, method="polarization", epochs=1)
-
-
-@pytest.mark.slow
-def test_a_network_pruned_by_stripes_is_written_by_them_in_both_formats(tmp_path: Path) -> None:
-    import edgeprune
-    from edgeprune.models import resnet20
-
-    torch.manual_seed(0)
-    torch.save(resnet20().state_dict(), tmp_path / "net.pt")
-    rng = np.random.default_rng(0)
-    images, labels = rng.integers(256, size=(64, 32, 32, 3), dtype=np.uint8), rng.integers(10, size=64)
-    np.savez(tmp_path / "made_up.npz", x_train=images, y_train=labels, x_test=images[:16], y_test=labels[:16])
-    made = edgeprune.compress(
-        tmp_path / "net.pt", 6, targets="tflite,onnx", out=tmp_path / "out", data=str(tmp_path / "made_up.npz"), measure=False,
-        method="stripes", epochs=1, source={"model": "edgeprune.models:resnet20"},
-    )  # fmt: skip
-    quick = edgeprune.export(
-        tmp_path / "out" / "pruned.pt", targets="tflite,onnx", out=tmp_path / "quick", measure=False, optimize="latency"
-    )
-    for report, form in ((made, "stripes+densify"), (quick, "stripes")):
-        for artifact in report.artifacts:
-            assert artifact.parity is not None
-            assert artifact.parity.max_relative_error < 1e-5
-            assert sum(layer.encoding.get(artifact.format) == form for layer in report.layers) > 5
